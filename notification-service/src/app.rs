@@ -28,7 +28,6 @@ use crate::{
     clock::DbClock,
     consumer::NotificationHandler,
     dispatch::Workers,
-    feedback::Feedback,
     purge_old_rows,
     routes::{self, Api, Streams},
     ses_bounces::SesFeedback,

@@ -68,7 +68,7 @@ pub fn device(
 /// Outcome of a delivery, or its deferral.
 #[derive(Debug)]
 pub struct DeliveryOutcome<'a> {
-    /// `sent`, `failed` or `suppressed`; or `deferred`, which is none yet.
+    /// `sent`, `failed` or `suppressed`; or `deferred`, which is not final.
     pub state: DeliveryState,
     /// Outcome that was published before and that this one replaces.
     pub corrects: Option<DeliveryState>,
@@ -85,7 +85,7 @@ pub struct DeliveryOutcome<'a> {
 }
 
 impl<'a> DeliveryOutcome<'a> {
-    /// Of a delivery that is not made, for this reason.
+    /// Returns the outcome of a delivery that is suppressed for a reason.
     #[must_use]
     pub fn suppressed(reason: &'a str, at: DateTime<Utc>) -> Self {
         let state = DeliveryState::Suppressed;
@@ -178,11 +178,11 @@ pub fn outcome(
     Ok(Some(message))
 }
 
-/// Tells of a verdict that ended its delivery; none of one that did not, unless the delivery was
-/// `cancelled` meanwhile, for this reason, and so has no further attempt.
+/// Returns the event of an attempt that ended its delivery. Returns `None` if it did not, unless
+/// the delivery was cancelled meanwhile, for the reason `cancelled`, and so has no further attempt.
 ///
 /// # Errors
-/// When it cannot be written as JSON.
+/// If the event cannot be serialized.
 pub fn result(
     result: &DeliveryResult,
     cancelled: Option<&str>,

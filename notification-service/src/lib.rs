@@ -36,7 +36,6 @@ pub mod device;
 pub mod dispatch;
 pub mod erasure;
 pub mod events;
-pub mod feedback;
 
 pub mod preferences;
 mod purge_old_rows;

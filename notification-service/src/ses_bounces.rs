@@ -143,12 +143,12 @@ impl SesFeedback {
         let ids: Vec<&str> = corrections.keys().copied().collect();
         let accepted = ses_bounces::accepted(&mut transaction, &ids).await?;
         let (mut failed, mut messages) = (Vec::new(), Vec::new());
-        for it in accepted.iter().filter(|it| it.state == DeliveryState::Sent) {
-            let Some(&reason) = corrections.get(it.provider_message_id.as_str()) else { continue };
-            failed.push((it.key, reason));
-            let ending =
-                DeliveryOutcome::undelivered(reason, it.attempts, now, &it.provider_message_id);
-            messages.extend(events::outcome(&it.dispatch, it.key, &ending)?);
+        for email in accepted.iter().filter(|email| email.state == DeliveryState::Sent) {
+            let id = email.provider_message_id.as_str();
+            let Some(&reason) = corrections.get(id) else { continue };
+            failed.push((email.key, reason));
+            let outcome = DeliveryOutcome::undelivered(reason, email.attempts, now, id);
+            messages.extend(events::outcome(&email.dispatch, email.key, &outcome)?);
         }
         ses_bounces::correct(&mut *transaction, &failed, now).await?;
         ses_bounces::suppress(&mut *transaction, &suppressions).await?;

@@ -20,7 +20,7 @@ use super::{
     send_budget::SendBudget,
 };
 use crate::{
-    channels::{outcome::Outcome, retry::Policy},
+    channels::{outcome::Outcome, retry_policy::Policy},
     clock::DbClock,
     delivery::{Address, Delivery, DeliveryResult, reason},
 };

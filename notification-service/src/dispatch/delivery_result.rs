@@ -9,7 +9,7 @@ use super::admission::{Charge, Postponement};
 use crate::{
     channels::{
         outcome::Outcome,
-        retry::{Attempts, Decision, GaveUp, Policy},
+        retry_policy::{Attempts, Decision, GiveUpReason, Policy},
     },
     delivery::{Delivery, DeliveryResult, NewState, reason},
 };
@@ -52,9 +52,11 @@ pub(super) fn after_attempt(
         Decision::RetryAt(at) | Decision::HoldUntil(at) => {
             NewState::Pending { next_attempt_at: at, reason: outcome.reason().map(own) }
         }
-        Decision::GiveUp(GaveUp::Expired) => not_sent(&delivery, reason::EXPIRED),
-        Decision::GiveUp(GaveUp::RetriesExhausted) => failed("RETRIES_EXHAUSTED".into()),
-        Decision::GiveUp(GaveUp::Charged) => failed(outcome.reason().map_or("UNKNOWN".into(), own)),
+        Decision::GiveUp(GiveUpReason::Expired) => not_sent(&delivery, reason::EXPIRED),
+        Decision::GiveUp(GiveUpReason::RetriesExhausted) => failed("RETRIES_EXHAUSTED".into()),
+        Decision::GiveUp(GiveUpReason::AddressFailing) => {
+            failed(outcome.reason().map_or("UNKNOWN".into(), own))
+        }
     };
     let started_at = counts.then_some(times.started);
     DeliveryResult { delivery, new_state, attempts, started_at, at: times.ended, token_is_dead }
@@ -76,7 +78,9 @@ pub(super) fn postponed(
     let decision = policy.hold(wait, now, delivery.dispatch.send.expires_at, random);
     let new_state = match (reason, decision) {
         (_, Decision::GiveUp(_)) => not_sent(&delivery, reason::EXPIRED),
-        (Some(reason), _) if fails_persistently && waited >= policy.charged => failed(own(&reason)),
+        (Some(reason), _) if fails_persistently && waited >= policy.address_failing_for => {
+            failed(own(&reason))
+        }
         (reason, Decision::HoldUntil(at)) if !wait.is_zero() => {
             NewState::Pending { next_attempt_at: at, reason: reason.map(|reason| own(&reason)) }
         }

@@ -18,7 +18,7 @@ use super::{
     result_writer::{ResultWriter, Submitted},
     send_budget::{Grant, SendBudget},
 };
-use crate::{channels::retry::Policy, clock::DbClock, delivery::reason};
+use crate::{channels::retry_policy::Policy, clock::DbClock, delivery::reason};
 
 /// Longest time that attempts in flight may take to end during shutdown.
 const DRAIN: Duration = Duration::from_secs(20);

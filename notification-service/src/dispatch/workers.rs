@@ -22,7 +22,7 @@ use crate::{
     channels::{
         email::{self, Ses},
         fcm::{self, Fcm},
-        retry::Policy,
+        retry_policy::Policy,
     },
     clock::DbClock,
 };

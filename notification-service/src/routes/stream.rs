@@ -1,10 +1,10 @@
 //! `GET /notifications/stream`: the caller's deliveries as they reach a state, as server-sent
 //! events.
 //!
-//! Each stream asks the database, once a [`PERIOD`], whether anything happened (`store::change_feed`
-//! says how it is found): whichever replica recorded it, and at no cost to the recording. The
-//! streams of a process share a few connections, and a page is read only when the client has taken
-//! the one before: a slow client holds one page and nothing grows.
+//! Each stream polls the database once a [`PERIOD`] (`store::change_feed` describes the query). So
+//! it sees changes by any replica, at no cost to the writers. The streams of a process share a few
+//! connections, and a page is read only after the client has received the previous one, so that a
+//! slow client holds one page in memory.
 
 mod cursor;
 mod limits;
@@ -156,8 +156,9 @@ async fn start_cursor(
 ) -> Result<Cursor, ApiError> {
     let now = api.clock.now();
     let unknown = Position { xid: i64::MAX, id: Uuid::max() };
-    let _connection = api.streams.connection(place).await.map_err(ApiError::unexpected)?;
-    let look = change_feed::look(&api.pool, user_id, cursor::lowest(now), unknown).await?;
+    let _connection = api.streams.connection(permit).await.map_err(ApiError::unexpected)?;
+    let look =
+        change_feed::look(&api.pool, user_id, cursor::oldest_low_water_mark(now), unknown).await?;
     match last.filter(|last| last.position.xid <= look.horizon) {
         Some(last) => Ok(last.limited_to_max_age(now)),
         None => Ok(Cursor {
@@ -215,12 +216,14 @@ impl DeliveryStream {
         };
         let Cursor { position, low_water_mark } = self.cursor;
         let (now, began) = (self.api.clock.now(), Instant::now());
-        let look = change_feed::look(&self.api.pool, &self.user_id, floor, position).await?;
-        self.took = began.elapsed();
+        let look =
+            change_feed::look(&self.api.pool, &self.user_id, low_water_mark, position).await?;
+        self.query_time = began.elapsed();
         if look.has_changes {
-            self.read = change_feed::after(&self.api.pool, &self.user_id, floor, position, PAGE)
-                .await?
-                .into();
+            self.read =
+                change_feed::after(&self.api.pool, &self.user_id, low_water_mark, position, PAGE)
+                    .await?
+                    .into();
             return Ok(None);
         }
         self.cursor = Cursor {

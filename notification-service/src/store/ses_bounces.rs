@@ -108,13 +108,13 @@ pub async fn suppress(
     addresses: &BTreeMap<&[u8], SuppressionCause>,
 ) -> Result<(), sqlx::Error> {
     let digests: Vec<Vec<u8>> = addresses.keys().map(|digest| digest.to_vec()).collect();
-    let cause: Vec<&str> = addresses.values().map(|cause| cause.as_str()).collect();
+    let causes: Vec<&str> = addresses.values().map(|cause| cause.as_str()).collect();
     sqlx::query!(
         "insert into suppressed_addresses (address_hash, reason)
          select * from unnest($1::bytea[], $2::text[])
          on conflict (address_hash) do nothing",
         &digests,
-        &cause as &[&str],
+        &causes as &[&str],
     )
     .execute(executor)
     .await?;

@@ -242,7 +242,7 @@ async fn rewrite(
         let mut send = pending.get(&revision.occurrence_id)?.dispatch.send.clone();
         revision::replace_content(&mut send, revision.content.clone()?);
         if let Some(preferences) = preferences.get(&revision.user_id) {
-            preferences.suit(&mut send.content);
+            preferences.apply_locale(&mut send.content);
         }
         Some(send)
     };

@@ -213,7 +213,7 @@ async fn ignores_outcome_under_old_fence() {
     assert_eq!(counted, [Written { position: 0, cancelled: None }]);
     assert!(
         ledger::write_results(&pool, &[result]).await.expect("asked").is_empty(),
-        "a verdict is given once"
+        "an outcome is recorded once"
     );
 }
 
@@ -234,7 +234,7 @@ async fn cancels_delivery_at_once_when_unleased() {
         waiting.iter().map(|delivery| (delivery.key, delivery.leased)).collect::<Vec<_>>(),
         [(slept.key, false)]
     );
-    pending_deliveries::cancel(&pool, &[slept.key], reason::CANCELLED).await.expect("withdrawn");
+    pending_deliveries::cancel(&pool, &[slept.key], reason::CANCELLED).await.expect("cancelled");
 
     assert!(ledger::write_results(&pool, &[sent(slept)]).await.expect("asked").is_empty());
     assert!(
@@ -253,16 +253,18 @@ async fn cancels_leased_delivery_when_attempt_ends() {
     let device = new_id();
     write_occurrence(&pool, &[device, new_id()], false).await;
     let (accepted, refused): (Vec<_>, Vec<_>) =
-        claimed(&pool, 2).await.into_iter().partition(|it| it.key.device_id == device);
-    let keys: Vec<_> = accepted.iter().chain(&refused).map(|it| it.key).collect();
-    pending_deliveries::cancel(&pool, &keys, reason::OPTED_OUT).await.expect("withdrawn");
+        claimed(&pool, 2).await.into_iter().partition(|delivery| delivery.key.device_id == device);
+    let keys: Vec<_> = accepted.iter().chain(&refused).map(|delivery| delivery.key).collect();
+    pending_deliveries::cancel(&pool, &keys, reason::OPTED_OUT).await.expect("cancelled");
     let again =
         NewState::Pending { next_attempt_at: Utc::now(), reason: Some("UNAVAILABLE".into()) };
     let records: Vec<_> = accepted
         .into_iter()
         .map(sent)
         .chain(
-            refused.into_iter().map(|it| DeliveryResult { new_state: again.clone(), ..sent(it) }),
+            refused
+                .into_iter()
+                .map(|delivery| DeliveryResult { new_state: again.clone(), ..sent(delivery) }),
         )
         .collect();
     let mut counted = ledger::write_results(&pool, &records).await.expect("recorded");

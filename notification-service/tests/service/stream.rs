@@ -229,7 +229,7 @@ async fn streams_delivery_that_commits_late() {
 
     let look =
         change_feed::look(&service.pool, "ada", Uuid::nil(), position).await.expect("a look");
-    assert!(!look.has_changes, "the early one waits for the late one");
+    assert!(!look.has_changes, "the earlier delivery is held back by the later commit");
     let ids = sqlx::query_scalar::<_, Uuid>("select id from deliveries where occurrence_id = $1")
         .bind(early.id());
     assert_eq!(
@@ -238,11 +238,11 @@ async fn streams_delivery_that_commits_late() {
         "and keeps the low-water mark"
     );
     open.commit().await.expect("committed");
-    let told = eventually(LIMIT, async || {
-        let told = change_feed::after(&service.pool, "ada", Uuid::nil(), position, 10)
+    let received = eventually(LIMIT, async || {
+        let received = change_feed::after(&service.pool, "ada", Uuid::nil(), position, 10)
             .await
             .expect("changes");
-        if told.len() == 2 { Ok(told) } else { Err(told) }
+        if received.len() == 2 { Ok(received) } else { Err(received) }
     })
     .await;
     assert_eq!(
