@@ -110,7 +110,7 @@ async fn failures(service: &TestService) -> Vec<String> {
                 (outcome.corrects, outcome.attempts, outcome.deliveries),
                 (Some(DeliveryState::Sent), 1, 1)
             );
-            it.reason.expect("a reason").to_string()
+            outcome.reason.expect("a reason").to_string()
         })
         .collect()
 }
@@ -218,7 +218,7 @@ async fn dead_letters_unreadable_notice_only() {
     .await;
     let details: Vec<_> =
         letters.iter().map(|letter| letter.attributes[DETAIL_ATTRIBUTE].as_str()).collect();
-    assert_eq!(details, ["it is no JSON", "eventType is missing or malformed"]);
+    assert_eq!(details, ["the message is not JSON", "eventType is missing or malformed"]);
 }
 
 #[tokio::test]

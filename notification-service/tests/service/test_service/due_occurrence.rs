@@ -93,6 +93,7 @@ impl DueOccurrence {
             source: self.send.source.clone(),
             occurrences: vec![self.send.occurrence_id],
             content,
+            reason: None,
         }
     }
 
