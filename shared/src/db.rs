@@ -1,5 +1,6 @@
 //! Access to PostgreSQL: settings, pools, migrations, and the classification of errors.
 
+mod error_class;
 mod failure_class;
 mod migrations;
 mod probe;
@@ -16,6 +17,7 @@ use sqlx::{
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
+pub use error_class::{ErrorClass, is_transient};
 pub use failure_class::{FailureClass, failure_class};
 pub use migrations::{MigrationError, migrate};
 pub(crate) use probe::Probe;
@@ -92,34 +94,6 @@ pub async fn is_migrated(pool: &PgPool, migrator: &Migrator) -> Result<bool, sql
         Ok(version) => Ok(version.unwrap_or(0) >= newest),
         Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("42P01") => Ok(false),
         Err(error) => Err(error),
-    }
-}
-
-/// SQLSTATE classes and codes (PostgreSQL's appendix A) that are no fault of a statement:
-/// connection lost (08), no access (28, 3D, 42501: a password or a user is being replaced), a
-/// server that became a standby (25006) or ended the session (25P03, 25P04), conflicts (40), a
-/// database that accepts no connections for a while (55000), lock timeout (55P03), overload (53),
-/// operator's intervention (57), the machine (58).
-const PASSING: [&str; 13] = [
-    "08", "28", "3D", "42501", "25006", "25P03", "25P04", "40", "55000", "55P03", "53", "57", "58",
-];
-
-/// Returns true if the same statement may succeed later without being changed: the connection was
-/// lost or refused, the server restarts or is overloaded, or two transactions were in each other's
-/// way.
-#[must_use]
-pub fn is_transient(error: &sqlx::Error) -> bool {
-    match error {
-        sqlx::Error::Io(_)
-        | sqlx::Error::Tls(_)
-        | sqlx::Error::PoolTimedOut
-        | sqlx::Error::PoolClosed
-        | sqlx::Error::WorkerCrashed
-        | sqlx::Error::Protocol(_) => true,
-        sqlx::Error::Database(error) => {
-            error.code().is_some_and(|code| PASSING.iter().any(|passing| code.starts_with(passing)))
-        }
-        _ => false,
     }
 }
 

@@ -1,4 +1,6 @@
-//! Classification of failed statements that apply several items, by SQLSTATE.
+//! Classification of failed statements that apply several items, by the class of the error.
+
+use super::ErrorClass;
 
 /// Class of the failure of a statement that applies several items.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,57 +16,36 @@ pub enum FailureClass {
     Outage,
 }
 
-/// Returns the class of an error, by its SQLSTATE (appendix A of PostgreSQL).
+/// Returns the class of an error.
 #[must_use]
 pub fn failure_class(error: &sqlx::Error) -> FailureClass {
-    match error {
-        sqlx::Error::Encode(_) => FailureClass::Data,
-        // A check without a name is that of a partition: another transaction has split the
-        // partition meanwhile, and a retry writes the row into the new one.
-        sqlx::Error::Database(error)
-            if error.code().as_deref() == Some("23514") && error.constraint().is_none() =>
-        {
-            FailureClass::Conflict
-        }
-        sqlx::Error::Database(error) => {
-            error.code().map_or(FailureClass::Suspect, |code| class_of(&code))
-        }
-        // A row that this binary cannot read, which a newer one may have written.
-        sqlx::Error::Decode(_)
-        | sqlx::Error::ColumnDecode { .. }
-        | sqlx::Error::InvalidArgument(_)
-        | sqlx::Error::RowNotFound => FailureClass::Suspect,
-        _ => FailureClass::Outage,
-    }
+    ErrorClass::of(error).into()
 }
 
-fn class_of(code: &str) -> FailureClass {
-    match code {
-        // Timeouts of a statement, of an idle or of a whole transaction; out of memory; limits of
-        // the configuration.
-        "57014" | "25P03" | "25P04" | "53200" | "53400" => FailureClass::Suspect,
-        "55P03" => FailureClass::Conflict,
-        // The database accepts no connections at present.
-        "55000" => FailureClass::Outage,
-        _ => match code.get(..2).unwrap_or_default() {
-            // Cardinality (two items of a batch concern one row), data, constraints, program
-            // limits.
-            "21" | "22" | "23" | "54" => FailureClass::Data,
-            "40" => FailureClass::Conflict,
-            // Connections; features and prepared statements that a migration changed; transaction
-            // states (as on a standby); authorization; names; syntax and privileges; resources;
-            // operator intervention; system errors.
-            "08" | "0A" | "25" | "26" | "28" | "3D" | "3F" | "42" | "53" | "57" | "58" => {
-                FailureClass::Outage
-            }
-            _ => FailureClass::Suspect,
-        },
+impl From<ErrorClass> for FailureClass {
+    fn from(class: ErrorClass) -> Self {
+        match class {
+            ErrorClass::Value | ErrorClass::Constraint => Self::Data,
+            ErrorClass::Conflict => Self::Conflict,
+            ErrorClass::Timeout
+            | ErrorClass::OutOfMemory
+            | ErrorClass::Corrupted
+            | ErrorClass::Other => Self::Suspect,
+            ErrorClass::Unavailable
+            | ErrorClass::AccessDenied
+            | ErrorClass::StaleSession
+            | ErrorClass::SchemaMismatch => Self::Outage,
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn class_of(code: &str) -> FailureClass {
+        ErrorClass::of_code(code).into()
+    }
 
     #[test]
     fn classifies_database_failures_as_outages() {

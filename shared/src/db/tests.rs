@@ -46,19 +46,6 @@ fn key_path(name: &str) -> String {
     keys(name).to_str().expect("utf-8").to_owned()
 }
 
-#[test]
-fn classifies_errors_of_access_as_transient() {
-    for code in [
-        "08006", "28P01", "28000", "3D000", "42501", "25006", "40001", "55000", "55P03", "53300",
-        "57P03", "58030",
-    ] {
-        assert!(PASSING.iter().any(|passing| code.starts_with(passing)), "{code}");
-    }
-    for code in ["22003", "23505", "42P01", "42601", "25P02", "54001", "XX000"] {
-        assert!(!PASSING.iter().any(|passing| code.starts_with(passing)), "{code}");
-    }
-}
-
 #[tokio::test]
 async fn takes_tls_mode_of_url_before_variables() {
     let mode = |url: &str, more: &[(&str, &str)]| {

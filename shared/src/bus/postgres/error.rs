@@ -1,6 +1,6 @@
 //! Classification of errors of the database.
 
-use crate::bus::Error;
+use crate::{bus::Error, db::ErrorClass};
 
 /// Code that `bus.publish` raises for a topic that does not exist (sql/bus.sql).
 const NO_TOPIC: &str = "BUS01";
@@ -25,17 +25,15 @@ pub(super) fn classify(action: &'static str, source: sqlx::Error) -> Error {
 /// Returns whether the database refused the data of a statement, possibly of a single entry: class
 /// 22 (data exception) and 54 (program limit exceeded, as by nesting).
 pub(super) fn is_data_refused(error: &sqlx::Error) -> bool {
-    let sqlx::Error::Database(error) = error else { return false };
-    error.code().is_some_and(|code| code.starts_with("22") || code.starts_with("54"))
+    class(error) == Some(ErrorClass::Value)
 }
 
 /// Returns whether the database could not read a row, possibly a single one: class 22 (data
 /// exception), 54 (program limit exceeded, as by a number with many digits), out of memory, and XX
 /// (corrupted data).
 pub(super) fn is_row_unreadable(error: &sqlx::Error) -> bool {
-    let sqlx::Error::Database(database) = error else { return false };
-    is_data_refused(error)
-        || database.code().is_some_and(|code| code == "53200" || code.starts_with("XX"))
+    use ErrorClass::{Corrupted, OutOfMemory, Value};
+    matches!(class(error), Some(Value | OutOfMemory | Corrupted))
 }
 
 /// SQLSTATE of an error, for stored reasons, as messages of the database may quote values.
@@ -49,9 +47,15 @@ pub(super) fn code(error: &sqlx::Error) -> String {
 
 fn is_misconfiguration(code: &str) -> bool {
     code == NO_TOPIC
-        // Invalid authorization, catalog name or schema name; syntax error or access rule violation
-        // (as: no such table).
-        || ["28", "3D", "3F", "42"].iter().any(|class| code.starts_with(class))
+        || matches!(
+            ErrorClass::of_code(code),
+            ErrorClass::AccessDenied | ErrorClass::SchemaMismatch
+        )
+}
+
+/// Class of an error that the database reported.
+fn class(error: &sqlx::Error) -> Option<ErrorClass> {
+    error.as_database_error()?.code().map(|code| ErrorClass::of_code(&code))
 }
 
 #[cfg(test)]
