@@ -26,6 +26,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    backoff::Backoff,
     bus::{MAX_RECEIVE_BYTES, Receipt, Received, Rejection, Settlement, SharedBus},
     contract::Reason,
 };
@@ -56,8 +57,8 @@ pub struct ConsumerSettings {
 /// Time that one receive waits for a message. A shutdown waits for it too, since an aborted receive
 /// may already have hidden messages, which would be delayed.
 const WAIT: Duration = Duration::from_secs(2);
-/// First and longest pause after a receive that failed.
-const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
+/// Pauses after receives that failed.
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(2));
 /// Number of parts that a failed batch is split into: 500 messages are single after three splits.
 const PARTS: usize = 8;
 /// Sizes of groups of messages that were received more than once, and more than three times.
@@ -135,14 +136,14 @@ async fn consume<H: Handler>(
     handler: Arc<H>,
     shutdown: CancellationToken,
 ) {
-    let mut pause = PAUSE.0;
+    let mut failures = 0;
     while !shutdown.is_cancelled() {
         let received =
             bus.receive(&settings.queue, settings.batch, settings.visibility, WAIT).await;
         match received {
-            Ok(batch) if batch.is_empty() => pause = PAUSE.0,
+            Ok(batch) if batch.is_empty() => failures = 0,
             Ok(batch) => {
-                pause = PAUSE.0;
+                failures = 0;
                 process(&bus, &settings, &*handler, batch).await;
             }
             Err(error) => {
@@ -151,8 +152,9 @@ async fn consume<H: Handler>(
                     queue = settings.queue,
                     "receive failed, will retry"
                 );
+                failures += 1;
+                let pause = BACKOFF.pause(failures);
                 tokio::select! { () = sleep(pause) => {} () = shutdown.cancelled() => return }
-                pause = (pause * 2).min(PAUSE.1);
             }
         }
     }

@@ -2,6 +2,7 @@
 //! configuration, database access, HTTP conventions, the outbox, the consumer loop, telemetry and
 //! shutdown.
 
+pub mod backoff;
 pub mod bus;
 pub mod cli;
 pub mod config;

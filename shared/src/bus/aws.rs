@@ -21,6 +21,7 @@ use std::{
 use async_trait::async_trait;
 
 use super::{Bus, Depth, Error, Message, PublishError, Receipt, Received, Settlement, Topology};
+use crate::backoff::Backoff;
 use queue::Queue;
 
 pub use config::sdk_config;
@@ -30,7 +31,7 @@ const BATCH: usize = 10;
 /// Concurrent calls for one call of the port.
 const CALLS: usize = 16;
 /// Number of attempts for an entry that fails within a successful call.
-const ATTEMPTS: usize = 4;
+const ATTEMPTS: u32 = 4;
 
 /// The adapter, one in each process.
 #[derive(Debug)]
@@ -59,11 +60,12 @@ impl AwsBus {
     }
 }
 
-/// The pause before an entry's next try: 50 ms, doubled each time, of which half is chance.
-async fn pause(attempt: usize) {
-    let full = 50u64 << attempt.min(6);
-    let jitter = rand::random_range(full / 2..=full);
-    tokio::time::sleep(Duration::from_millis(jitter)).await;
+/// Back-off of entries that failed within a successful call.
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_millis(3_200));
+
+/// Waits before the next attempt at an entry, after so many failures.
+async fn pause(failures: u32) {
+    tokio::time::sleep(BACKOFF.jittered_pause(failures)).await;
 }
 
 /// Converts a duration to whole seconds for SQS: rounded up, at most `max`.

@@ -30,13 +30,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::parts;
 use crate::{
+    backoff::Backoff,
     bus::{Rejection, Settlement},
     contract::Reason,
     db::FailureClass,
 };
 
-/// First and longest pause between two attempts at the same part.
-const PAUSE: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(2));
+/// Pauses between attempts at the same part.
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(10), Duration::from_secs(2));
 /// Number of attempts at a part that conflicts with another transaction, before it is split.
 const CONFLICT_ATTEMPTS: u32 = 5;
 /// Number of parts of one batch that are applied concurrently, so that a timeout of one does not
@@ -129,8 +130,8 @@ struct Times {
     outage_hold: Duration,
     /// Longest time for which items are held that all fail.
     suspect_hold: Duration,
-    /// First and longest pause between two attempts at the same part.
-    pause: (Duration, Duration),
+    /// Pauses between attempts at the same part.
+    backoff: Backoff,
 }
 
 /// One batch that is being applied.
@@ -162,7 +163,7 @@ impl Isolation {
     #[must_use]
     pub fn new(outage_hold: Duration, shutdown: CancellationToken) -> Self {
         Self {
-            times: Times { outage_hold, suspect_hold: SUSPECT_HOLD, pause: PAUSE },
+            times: Times { outage_hold, suspect_hold: SUSPECT_HOLD, backoff: BACKOFF },
             shutdown,
             applied: AtomicU64::new(0),
         }
@@ -188,7 +189,7 @@ impl<A: Attempt> Run<'_, A> {
     async fn finish(mut self) -> Vec<Outcome> {
         let mut queue = VecDeque::new();
         queue.push_back(0..self.items.len());
-        let mut pause = self.isolation.times.pause.0;
+        let mut rounds = 0;
         loop {
             let left = self.round(queue).await;
             if left.suspects.is_empty() && left.pending.is_empty() {
@@ -214,11 +215,11 @@ impl<A: Attempt> Run<'_, A> {
                 items = self.items.len(),
                 "no message of the batch could be applied, will retry all"
             );
+            rounds += 1;
             tokio::select! {
-                () = sleep(pause) => {}
+                () = sleep(self.isolation.times.backoff.pause(rounds)) => {}
                 () = self.isolation.shutdown.cancelled() => {}
             }
-            pause = (pause * 2).min(self.isolation.times.pause.1);
             queue = left
                 .suspects
                 .into_iter()
@@ -301,7 +302,7 @@ async fn apply_part<A: Attempt>(
     part: Range<usize>,
     started: Instant,
 ) -> PartResult<A::Error> {
-    let (mut pause, mut attempts) = (isolation.times.pause.0, 0);
+    let mut attempts = 0;
     loop {
         let Err(error) = attempt.attempt(&items[part.clone()]).await else { return (part, Ok(())) };
         attempts += 1;
@@ -322,8 +323,8 @@ async fn apply_part<A: Attempt>(
             return (part, Err(error));
         }
         metrics::counter!("reminders_consumer_batch_retries_total").increment(1);
+        let pause = isolation.times.backoff.pause(attempts);
         tokio::select! { () = sleep(pause) => {} () = isolation.shutdown.cancelled() => {} }
-        pause = (pause * 2).min(isolation.times.pause.1);
     }
 }
 

@@ -26,8 +26,10 @@ use super::{
     throttled_users::{ThrottledUsers, after},
 };
 
-/// Pause between two scans, and longest pause after scans in which the bus failed.
-const PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(2));
+/// Pause between two scans.
+const PAUSE: Duration = Duration::from_secs(1);
+/// Pause after a scan in which the bus or the database failed, and longest pause after any scan.
+const FAILURE_PAUSE: Duration = Duration::from_secs(2);
 /// Time between two full scans; longer if one takes more than a tenth of it.
 const FULL_SCAN_INTERVAL: Duration = Duration::from_secs(30);
 /// Age of the oldest ids that the usual scan reads: several times the lease.
@@ -50,7 +52,7 @@ struct Recovery {
 /// Runs until the token is cancelled. The first scan is full, as it recovers rows that the previous
 /// process left.
 pub(super) async fn run(publisher: Arc<Publisher>, shutdown: CancellationToken) {
-    let (mut pause, mut full) = (PAUSE.0, Instant::now());
+    let mut full = Instant::now();
     let mut recovery = Recovery {
         publisher,
         shutdown,
@@ -68,10 +70,10 @@ pub(super) async fn run(publisher: Arc<Publisher>, shutdown: CancellationToken) 
             recovery.throttled.reset();
         }
         succeeded = succeeded && recovery.publish_throttled().await;
-        pause = if succeeded { PAUSE.0 } else { (pause * 2).min(PAUSE.1) };
+        let pause = if succeeded { PAUSE } else { FAILURE_PAUSE };
         // Claims that skip many rows take at most an eighth of the time.
-        let pause_now = pause.max((recovery.longest_claim * 8).min(PAUSE.1));
-        tokio::select! { () = sleep(pause_now) => {} () = recovery.shutdown.cancelled() => {} }
+        let pause = pause.max((recovery.longest_claim * 8).min(FAILURE_PAUSE));
+        tokio::select! { () = sleep(pause) => {} () = recovery.shutdown.cancelled() => {} }
     }
 }
 
@@ -114,7 +116,7 @@ impl Recovery {
         );
         let mut succeeded = true;
         while succeeded
-            && began.elapsed() < PAUSE.0
+            && began.elapsed() < PAUSE
             && !self.shutdown.is_cancelled()
             && let Some((user, tokens)) = users.pop_front()
         {

@@ -19,12 +19,13 @@ use super::{
     settle::interval,
 };
 use crate::{
+    backoff::Backoff,
     bus::{Depth, Error, MAX_RECEIVE_BYTES, Receipt, Received, attributes_in, limits::detail_text},
     contract::Reason,
 };
 
-/// First and longest pause after a read without a message. No connection is held during it.
-const PAUSE: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(50));
+/// Pauses after reads without a message. No connection is held during them.
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(5), Duration::from_millis(50));
 /// Time for which a row is hidden that can be neither read nor moved.
 const POSTPONEMENT: Duration = Duration::from_secs(60 * 60);
 const RECEIVE: &str = "receive from a queue";
@@ -50,15 +51,15 @@ impl PostgresBus {
         wait: Duration,
     ) -> Result<Vec<Received>, Error> {
         let deadline = tokio::time::Instant::now() + wait;
-        let mut pause = PAUSE.0;
+        let mut empty_reads = 0;
         loop {
             let received = self.read(queue, max, visibility).await?;
             let left = deadline.saturating_duration_since(tokio::time::Instant::now());
             if !received.is_empty() || left.is_zero() {
                 return Ok(received);
             }
-            tokio::time::sleep(pause.min(left)).await;
-            pause = (pause * 2).min(PAUSE.1);
+            empty_reads += 1;
+            tokio::time::sleep(BACKOFF.pause(empty_reads).min(left)).await;
         }
     }
 

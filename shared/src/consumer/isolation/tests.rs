@@ -58,8 +58,8 @@ impl Store {
 
 /// An isolation with short pauses.
 fn isolation(outage_hold: Duration, shutdown: CancellationToken) -> Isolation {
-    let pause = (Duration::from_millis(1), Duration::from_millis(1));
-    let times = Times { outage_hold, suspect_hold: Duration::from_millis(20), pause };
+    let backoff = Backoff::new(Duration::from_millis(1), Duration::from_millis(1));
+    let times = Times { outage_hold, suspect_hold: Duration::from_millis(20), backoff };
     Isolation { times, shutdown, applied: AtomicU64::new(0) }
 }
 
