@@ -2,6 +2,7 @@
 
 mod error_class;
 mod failure_class;
+mod interval;
 mod migrations;
 mod probe;
 mod settings;
@@ -19,6 +20,7 @@ use sqlx::{
 
 pub use error_class::{ErrorClass, is_transient};
 pub use failure_class::{FailureClass, failure_class};
+pub use interval::interval;
 pub use migrations::{MigrationError, migrate};
 pub(crate) use probe::Probe;
 pub use settings::DbSettings;

@@ -3,11 +3,14 @@
 
 use std::time::Duration;
 
-use sqlx::{PgExecutor, PgPool, postgres::types::PgInterval};
+use sqlx::{PgExecutor, PgPool};
 use uuid::Uuid;
 
 use super::OutboxMessage;
-use crate::bus::{Message, attributes_in};
+use crate::{
+    bus::{Message, attributes_in},
+    db::interval,
+};
 
 /// Limits of a claim.
 #[derive(Debug, Clone, Copy)]
@@ -30,14 +33,6 @@ pub(super) enum Users<'a> {
     Except(&'a [&'a str]),
     /// One user; the empty id stands for messages that name no user.
     Only(&'a str),
-}
-
-fn interval(duration: Duration) -> PgInterval {
-    PgInterval {
-        months: 0,
-        days: 0,
-        microseconds: i64::try_from(duration.as_micros()).unwrap_or(i64::MAX),
-    }
 }
 
 pub(super) async fn insert(

@@ -9,11 +9,11 @@ use super::{
     PostgresBus, bounded,
     queue::Queue,
     receive::{Row, limit, readable, received, unreadable_detail},
-    settle::interval,
 };
 use crate::{
     bus::{DETAIL_ATTRIBUTE, Error, MAX_RECEIVE_BYTES, REASON_ATTRIBUTE, Receipt, Received},
     contract::Reason,
+    db::interval,
 };
 
 const PEEK: &str = "read dead letters";

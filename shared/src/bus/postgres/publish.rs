@@ -2,8 +2,11 @@
 
 use std::{borrow::Cow, ops::Range, time::Duration};
 
-use super::{PostgresBus, bounded, error, queue::Queue, settle::interval};
-use crate::bus::{Error, MAX_DELAY, Message, PublishError, limits};
+use super::{PostgresBus, bounded, error, queue::Queue};
+use crate::{
+    bus::{Error, MAX_DELAY, Message, PublishError, limits},
+    db::interval,
+};
 
 /// Most messages and bytes of one statement.
 const MAX_MESSAGES: usize = 1_000;

@@ -16,12 +16,12 @@ use super::{
     PostgresBus, bounded, error,
     low_water_mark::Observation,
     queue::{MAX_SMALL_TEXT_BYTES, Queue},
-    settle::interval,
 };
 use crate::{
     backoff::Backoff,
     bus::{Depth, Error, MAX_RECEIVE_BYTES, Receipt, Received, attributes_in, limits::detail_text},
     contract::Reason,
+    db::interval,
 };
 
 /// Pauses after reads without a message. No connection is held during them.

@@ -5,7 +5,10 @@ use std::{sync::Arc, time::Duration};
 use sqlx::{AssertSqlSafe, postgres::types::PgInterval};
 
 use super::{PostgresBus, bounded, queue::Queue};
-use crate::bus::{Error, Receipt, Received, Rejection, Settlement, limits};
+use crate::{
+    bus::{Error, Receipt, Received, Rejection, Settlement, limits},
+    db::interval,
+};
 
 /// Rows of one kind of settlement. Every statement that locks several rows of a queue locks them in
 /// the order of their ids.
@@ -117,11 +120,4 @@ impl<T> Rows<T> {
 fn row_of(receipt: &Receipt) -> Option<(i64, i32)> {
     let (id, count) = receipt.0.split_once('.')?;
     Some((id.parse().ok()?, count.parse().ok()?))
-}
-
-/// Converts a duration to an interval of the database of at most a century.
-pub(super) fn interval(duration: Duration) -> PgInterval {
-    const CENTURY: Duration = Duration::from_secs(36_525 * 24 * 60 * 60);
-    let microseconds = i64::try_from(duration.min(CENTURY).as_micros()).unwrap_or(i64::MAX);
-    PgInterval { months: 0, days: 0, microseconds }
 }
