@@ -13,10 +13,10 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use shared::{
     contract::{ItemId, NotifyContent, Reason},
-    db::StoredTime,
+    db::{StoredTime, interval},
     telemetry::Traceparent,
 };
-use sqlx::{PgExecutor, PgPool, postgres::types::PgInterval};
+use sqlx::{PgExecutor, PgPool};
 use uuid::Uuid;
 
 pub use claim::{Batch, UserKey};
@@ -134,14 +134,6 @@ pub struct Marked {
 pub struct Store {
     pool: PgPool,
     lease: Duration,
-}
-
-fn interval(duration: Duration) -> PgInterval {
-    PgInterval {
-        months: 0,
-        days: 0,
-        microseconds: i64::try_from(duration.as_micros()).unwrap_or(i64::MAX),
-    }
 }
 
 impl Store {

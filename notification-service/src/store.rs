@@ -20,10 +20,9 @@ pub mod retention;
 pub mod revisions;
 pub mod ses_bounces;
 
-use std::time::Duration;
-
 use chrono::{DateTime, Utc};
-use sqlx::{PgExecutor, migrate::Migrator, postgres::types::PgInterval};
+use shared::db::interval;
+use sqlx::{PgExecutor, migrate::Migrator};
 
 /// Migrations of the devices database.
 pub static MIGRATOR: Migrator = sqlx::migrate!();
@@ -34,12 +33,4 @@ pub static MIGRATOR: Migrator = sqlx::migrate!();
 /// If the statement fails.
 pub async fn now(executor: impl PgExecutor<'_>) -> Result<DateTime<Utc>, sqlx::Error> {
     sqlx::query_scalar!(r#"select clock_timestamp() as "now!""#).fetch_one(executor).await
-}
-
-fn interval(duration: Duration) -> PgInterval {
-    PgInterval {
-        months: 0,
-        days: 0,
-        microseconds: i64::try_from(duration.as_micros()).unwrap_or(i64::MAX),
-    }
 }

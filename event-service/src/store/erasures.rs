@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use shared::contract::EventType;
+use shared::{contract::EventType, db::interval};
 use sqlx::postgres::types::PgInterval;
 use uuid::Uuid;
 
@@ -276,9 +276,4 @@ const EARLIEST: DateTime<Utc> = match DateTime::from_timestamp(-210_000_000_000,
 
 fn lease() -> PgInterval {
     interval(LEASE)
-}
-
-fn interval(duration: Duration) -> PgInterval {
-    let microseconds = i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
-    PgInterval { months: 0, days: 0, microseconds }
 }

@@ -14,9 +14,10 @@ use shared::{
         Event, EventType, ItemId, MalformedId, NotifyContent, Reason, ReconcileData, Schema,
         SendData, Unknown, event_id_of,
     },
+    db::interval,
     outbox::OutboxMessage,
 };
-use sqlx::{PgConnection, postgres::types::PgInterval};
+use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{ApplyError, Store, apply::revision_commands};
@@ -72,11 +73,6 @@ struct OpenOccurrence {
     content: Option<String>,
     traceparent: Option<String>,
     now: DateTime<Utc>,
-}
-
-fn interval(duration: Duration) -> PgInterval {
-    let microseconds = i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
-    PgInterval { months: 0, days: 0, microseconds }
 }
 
 impl Store {

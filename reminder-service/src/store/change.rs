@@ -1,10 +1,8 @@
 //! Update and deletion of a reminder.
 
-use std::time::Duration;
-
 use chrono::{DateTime, Utc};
-use shared::{contract, outbox};
-use sqlx::{PgConnection, PgExecutor, postgres::types::PgInterval, types::Json};
+use shared::{contract, db::interval, outbox};
+use sqlx::{PgConnection, PgExecutor, types::Json};
 use uuid::Uuid;
 
 use super::row::{Row, Seen};
@@ -142,12 +140,4 @@ pub(super) fn rule_of(details: &Details) -> Option<Json<contract::Recurrence>> {
 
 pub(super) fn channel_words(channels: &Channels) -> Vec<&'static str> {
     channels.as_slice().iter().map(|channel| channel.as_str()).collect()
-}
-
-pub(super) fn interval(duration: Duration) -> PgInterval {
-    PgInterval {
-        months: 0,
-        days: 0,
-        microseconds: i64::try_from(duration.as_micros()).unwrap_or(i64::MAX),
-    }
 }

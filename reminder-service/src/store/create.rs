@@ -4,11 +4,11 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
-use shared::{http::idempotency::IdempotencyKey, outbox};
+use shared::{db::interval, http::idempotency::IdempotencyKey, outbox};
 use sqlx::{PgConnection, PgPool, types::Json};
 use uuid::Uuid;
 
-use super::change::{channel_words, interval, rule_of};
+use super::change::{channel_words, rule_of};
 use crate::{events::Unstamped, reminder::Details};
 
 /// A reminder to create, with its event and the idempotency key of the request.

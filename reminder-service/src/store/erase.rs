@@ -1,10 +1,9 @@
 //! Erasure of a user.
 
 use chrono::{DateTime, Utc};
-use shared::outbox;
+use shared::{db::interval, outbox};
 use sqlx::{PgPool, types::Json};
 
-use super::change::interval;
 use crate::events::Unstamped;
 
 /// Deletes all data of a user and writes the event that makes the other services do the same, in
