@@ -13,7 +13,7 @@ use shared::{
     http::{
         Allowance, ApiError, ErrorBody, FieldFault, IdempotencyKeyHeader, Identity, RawBody,
         Reason, RequestContext,
-        idempotency::{self, Known},
+        idempotency::{self, Start},
         json::{self, Lenient},
     },
     outbox::OutboxMessage,
@@ -167,27 +167,14 @@ pub(super) async fn create(
     });
     let drafts = drafts(parsed.await??, origin);
     let accepted = accept_address(&api, &identity, &drafts).await;
-    let mut transaction = api.pool.begin().await?;
-    if let Some(key) = &key
-        && let Known::Answered(replay) =
-            idempotency::begin(&mut transaction, &identity.user_id, key).await?
-    {
-        return Ok(replay.into_response());
-    }
+    let mut once = match idempotency::once(&api.pool, &identity.user_id, key.as_ref()).await? {
+        Start::First(once) => once,
+        Start::Repeat(replay) => return Ok(replay.into_response()),
+    };
     accepted?;
-    let (results, messages) = create_drafts(&api, &mut transaction, origin, drafts).await?;
+    let (results, messages) = create_drafts(&api, once.connection(), origin, drafts).await?;
     let answer = BulkResults { results: results.into_iter().map(Into::into).collect() };
-    if let Some(key) = &key {
-        idempotency::finish(
-            &mut transaction,
-            &identity.user_id,
-            key,
-            StatusCode::OK,
-            Some(&answer),
-        )
-        .await?;
-    }
-    transaction.commit().await?;
+    once.commit(StatusCode::OK, Some(&answer)).await?;
     metrics::counter!("reminders_created_total").increment(messages.len() as u64);
     api.quota.invalidate(&identity.user_id);
     api.handoff.after_commit(messages);

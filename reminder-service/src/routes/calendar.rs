@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use shared::http::{
     Allowance, ApiError, BodyWriter, ErrorBody, IdempotencyKeyHeader, Identity, Params, RawBody,
     RequestContext,
-    idempotency::{self, Known},
+    idempotency::{self, Start},
     streamed,
 };
 use utoipa::{IntoParams, ToSchema};
@@ -156,15 +156,12 @@ pub(super) async fn import(
     let origin = Origin { identity: &identity, traceparent: context.traceparent };
     let drafts = drafts(details, origin);
     let accepted = accept_address(&api, &identity, &drafts).await;
-    let mut transaction = api.pool.begin().await?;
-    if let Some(key) = &body.key
-        && let Known::Answered(replay) =
-            idempotency::begin(&mut transaction, &identity.user_id, key).await?
-    {
-        return Ok(replay.into_response());
-    }
+    let mut once = match idempotency::once(&api.pool, &identity.user_id, body.key.as_ref()).await? {
+        Start::First(once) => once,
+        Start::Repeat(replay) => return Ok(replay.into_response()),
+    };
     accepted?;
-    let (results, messages) = create_drafts(&api, &mut transaction, origin, drafts).await?;
+    let (results, messages) = create_drafts(&api, once.connection(), origin, drafts).await?;
     let mut answer = ImportResult {
         imported: Vec::new(),
         refused: refused.into_iter().map(Into::into).collect(),
@@ -179,21 +176,11 @@ pub(super) async fn import(
     answer.refused.sort_by_key(|refused| refused.line);
     let is_rolled_back = query.atomic == Some(true) && !answer.refused.is_empty();
     if is_rolled_back {
-        transaction.rollback().await?;
+        once.rollback().await?;
         answer.imported.clear();
         return Ok(Json(answer).into_response());
     }
-    if let Some(key) = &body.key {
-        idempotency::finish(
-            &mut transaction,
-            &identity.user_id,
-            key,
-            StatusCode::OK,
-            Some(&answer),
-        )
-        .await?;
-    }
-    transaction.commit().await?;
+    once.commit(StatusCode::OK, Some(&answer)).await?;
     metrics::counter!("reminders_created_total").increment(messages.len() as u64);
     api.quota.invalidate(&identity.user_id);
     api.handoff.after_commit(messages);

@@ -14,9 +14,8 @@ use axum::{
 use chrono::{DateTime, Utc};
 use shared::http::{
     ApiError, Reason,
-    idempotency::{self, IdempotencyKey, Known},
+    idempotency::{self, IdempotencyKey, Once, Start},
 };
-use sqlx::{PgConnection, Postgres, Transaction};
 use uuid::Uuid;
 
 use super::{Api, answer::ReminderAnswer, compute::off_thread, single::missing};
@@ -112,18 +111,15 @@ where
     let user_id = &origin.identity.user_id;
     let mut planned = None;
     for _ in 0..MAX_ATTEMPTS {
-        let mut transaction = api.pool.begin().await?;
-        if let Some(key) = key
-            && let Known::Answered(replay) =
-                idempotency::begin(&mut transaction, user_id, key).await?
-        {
-            return Ok(replay.into_response());
-        }
-        let seen = store::lock(&mut transaction, user_id, update.id).await?.ok_or_else(missing)?;
+        let mut once = match idempotency::once(&api.pool, user_id, key).await? {
+            Start::First(once) => once,
+            Start::Repeat(replay) => return Ok(replay.into_response()),
+        };
+        let seen = store::lock(once.connection(), user_id, update.id).await?.ok_or_else(missing)?;
         let plan = match planned.take().filter(|plan: &VersionedPlan| plan.is_valid_for(&seen)) {
             Some(planned) => planned.plan,
             None if update.has_rule || seen.value.details.schedule.recurrence.is_some() => {
-                transaction.rollback().await?;
+                once.rollback().await?;
                 planned =
                     Some(VersionedPlan::off_thread(user_id, seen, update.plan.clone()).await?);
                 continue;
@@ -133,11 +129,11 @@ where
         let plan = plan?;
         let channels = &plan.reminder.details.channels;
         if !api.addresses.is_known(origin.identity, channels) {
-            transaction.rollback().await?;
+            once.rollback().await?;
             api.addresses.accept(&api.pool, origin.identity, channels).await?;
             continue;
         }
-        return commit(api, origin, key, transaction, plan).await;
+        return commit(api, origin, once, plan).await;
     }
     Err(ApiError::new(
         Reason::UpstreamUnavailable,
@@ -149,27 +145,16 @@ where
 async fn commit(
     api: &Api,
     origin: Origin<'_>,
-    key: Option<&IdempotencyKey>,
-    mut transaction: Transaction<'_, Postgres>,
+    mut once: Once<'_>,
     plan: Plan,
 ) -> Result<Response, ApiError> {
     let Plan { mut reminder, is_rescheduled, status, next_at, .. } = plan;
     let message = events::updated(origin, reminder.id, &reminder.details, reminder.handled)?;
-    let connection: &mut PgConnection = &mut transaction;
-    let (version, at) = store::update(connection, &reminder, is_rescheduled, &message).await?;
+    let (version, at) =
+        store::update(once.connection(), &reminder, is_rescheduled, &message).await?;
     (reminder.version, reminder.updated_at) = (version, at);
     let answer = ReminderAnswer::new(reminder, status, next_at);
-    if let Some(key) = key {
-        idempotency::finish(
-            connection,
-            &origin.identity.user_id,
-            key,
-            StatusCode::OK,
-            Some(&answer),
-        )
-        .await?;
-    }
-    transaction.commit().await?;
+    once.commit(StatusCode::OK, Some(&answer)).await?;
     api.handoff.after_commit([message.stamped(at, version)]);
     metrics::counter!("reminders_updated_total").increment(1);
     Ok(Json(answer).into_response())

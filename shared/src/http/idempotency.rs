@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
-use sqlx::{PgConnection, PgPool};
+use sqlx::{PgConnection, PgPool, Postgres, Transaction};
 
 use super::{ApiError, Reason};
 
@@ -68,6 +68,72 @@ fn header(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
         _ => Err(ApiError::invalid(
             "Idempotency-Key: one value of 1 to 255 visible ASCII characters",
         )),
+    }
+}
+
+/// Transaction of a request that is handled once for each key.
+#[derive(Debug)]
+pub struct Once<'a> {
+    transaction: Transaction<'static, Postgres>,
+    user_id: &'a str,
+    key: Option<&'a IdempotencyKey>,
+}
+
+/// Start of a request that may be a repeat.
+#[derive(Debug)]
+pub enum Start<'a> {
+    /// The first request with its key, or one without a key: handle it.
+    First(Once<'a>),
+    /// A repeat: replay the first response.
+    Repeat(Replay),
+}
+
+/// Begins a transaction and claims the key of a request. A repeat waits until the transaction of
+/// the first request ends.
+///
+/// # Errors
+/// `IDEMPOTENCY_KEY_REUSED` if the key was used for another request.
+pub async fn once<'a>(
+    pool: &PgPool,
+    user_id: &'a str,
+    key: Option<&'a IdempotencyKey>,
+) -> Result<Start<'a>, ApiError> {
+    let mut transaction = pool.begin().await?;
+    if let Some(key) = key
+        && let Known::Answered(replay) = begin(&mut transaction, user_id, key).await?
+    {
+        return Ok(Start::Repeat(replay));
+    }
+    Ok(Start::First(Once { transaction, user_id, key }))
+}
+
+impl Once<'_> {
+    /// Connection of the transaction.
+    pub fn connection(&mut self) -> &mut PgConnection {
+        &mut self.transaction
+    }
+
+    /// Stores the response to the key, if there is one, and commits.
+    ///
+    /// # Errors
+    /// If a statement fails; nothing is committed then.
+    pub async fn commit(
+        mut self,
+        status: StatusCode,
+        body: Option<&impl Serialize>,
+    ) -> Result<(), ApiError> {
+        if let Some(key) = self.key {
+            finish(&mut self.transaction, self.user_id, key, status, body).await?;
+        }
+        Ok(self.transaction.commit().await?)
+    }
+
+    /// Rolls back; the key is free again.
+    ///
+    /// # Errors
+    /// If the statement fails.
+    pub async fn rollback(self) -> Result<(), ApiError> {
+        Ok(self.transaction.rollback().await?)
     }
 }
 
