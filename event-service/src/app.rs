@@ -9,11 +9,12 @@ use shared::{
     config::{Auth, BusConfig, Process, Reader},
     consumer::{self, ConsumerSettings},
     contract::EventType,
-    db,
+    db::{self, pool_metrics},
     http::{self, Authenticator, Listeners, admin},
     outbox::Relay,
     shutdown::spawn_essential,
     startup::{Started, Startup},
+    telemetry::describe_service,
 };
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
@@ -25,6 +26,7 @@ use crate::{
     erasure::{self, DeadLetters},
     purge, routes,
     store::{MIGRATOR, SESSION, Store},
+    telemetry::METRICS,
     watchdog,
 };
 
@@ -58,8 +60,9 @@ impl Service for EventService {
     }
 
     async fn serve(config: Config, shutdown: CancellationToken) -> anyhow::Result<()> {
+        let telemetry = config.process.telemetry.clone();
         let app = App::build(config).await?;
-        println!("listening rest={} admin={}", app.rest_addr(), app.admin_addr());
+        telemetry.announce(Self::NAME, Some(app.rest_addr()), app.admin_addr());
         app.run(shutdown).await
     }
 }
@@ -112,6 +115,7 @@ impl App {
     /// # Errors
     /// When a port is taken, or the bus's settings cannot be used.
     pub async fn build(config: Config) -> anyhow::Result<Self> {
+        describe_service(EventService::NAME, METRICS);
         let listeners = Listeners::bind(&config.process, true).await?;
         let rest_addr = listeners.rest_addr().context("the REST listener has no address")?;
         let admin_addr = listeners.admin_addr()?;
@@ -122,6 +126,8 @@ impl App {
             settings.pool_with(EventService::NAME, SESSION)
         };
         let (pool, readers) = (pool_of(pipeline), pool_of(readers));
+        pool_metrics::report(&pool, "events");
+        pool_metrics::report(&readers, "rest");
         let bus = bus::connect(&config.bus.settings).await.context("connect to the bus")?;
         Ok(Self { config, listeners, rest_addr, admin_addr, pool, readers, bus })
     }
@@ -144,7 +150,6 @@ impl App {
     /// When a listener or a task fails.
     pub async fn run(self, shutdown: CancellationToken) -> anyhow::Result<()> {
         let Self { config, listeners, pool, readers, bus, .. } = self;
-        watchdog::describe_metrics();
         let store = Store::new(pool.clone());
         let started = Started::watching(pool.clone());
         let readiness = admin::Readiness::default()
@@ -181,7 +186,6 @@ impl App {
         if startup.complete(&started, &shutdown).await {
             let sources = Sources {
                 store: Store::new(readers.clone()),
-                pools: [("events", pool.clone()), ("rest", readers.clone())],
                 bus: Arc::clone(&bus),
                 queues: Sources::queues_of(&config.bus),
             };

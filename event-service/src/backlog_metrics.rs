@@ -7,7 +7,6 @@ use shared::{
     bus::{Depth, SharedBus},
     config::BusConfig,
 };
-use sqlx::PgPool;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -22,8 +21,6 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 pub(crate) struct Sources {
     /// The notifications database, on connections of its own.
     pub(crate) store: Store,
-    /// Pools by the name of what uses them.
-    pub(crate) pools: [(&'static str, PgPool); 2],
     /// The bus.
     pub(crate) bus: SharedBus,
     /// Queues by their role.
@@ -45,7 +42,6 @@ impl Sources {
 
 /// Reads the figures until the token is cancelled.
 pub(crate) async fn run(sources: Sources, shutdown: CancellationToken) {
-    describe();
     let mut tick = interval(PERIOD);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -60,33 +56,6 @@ pub(crate) async fn run(sources: Sources, shutdown: CancellationToken) {
     }
 }
 
-fn describe() {
-    metrics::describe_gauge!(
-        "reminders_oldest_overdue_seconds",
-        "Age of the oldest pending occurrence whose time has come; 0 when there is none"
-    );
-    metrics::describe_gauge!(
-        "reminders_backlog",
-        "Pending occurrences whose time has come; counting stops at 10000"
-    );
-    metrics::describe_gauge!(
-        "reminders_oldest_erasure_seconds",
-        "Age of the oldest erasure whose rows are not all deleted; 0 when there is none"
-    );
-    metrics::describe_gauge!(
-        "reminders_queue_messages",
-        "Messages of a queue by their state, as the bus counts them"
-    );
-    metrics::describe_gauge!(
-        "reminders_database_connections",
-        "Connections of a pool by their state"
-    );
-    metrics::describe_counter!(
-        "reminders_backlog_query_failures_total",
-        "Readings of these figures that failed"
-    );
-}
-
 async fn read(sources: &Sources) {
     match timeout(TIMEOUT, sources.store.signals()).await {
         Ok(Ok(signals)) => {
@@ -99,14 +68,6 @@ async fn read(sources: &Sources) {
     }
     for (queue, name) in &sources.queues {
         read_queue(sources, queue, name).await;
-    }
-    for (pool, connections) in &sources.pools {
-        let idle = connections.num_idle();
-        let used = (connections.size() as usize).saturating_sub(idle);
-        metrics::gauge!("reminders_database_connections", "pool" => *pool, "state" => "used")
-            .set(used as f64);
-        metrics::gauge!("reminders_database_connections", "pool" => *pool, "state" => "idle")
-            .set(idle as f64);
     }
 }
 

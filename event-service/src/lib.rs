@@ -17,6 +17,7 @@ pub mod plan;
 pub mod purge;
 mod routes;
 pub mod store;
+mod telemetry;
 mod watchdog;
 
 pub use app::{App, EventService, migrate};

@@ -95,19 +95,3 @@ async fn run_once(store: &Store, bus: &SharedBus, settings: &Settings) {
         }
     }
 }
-
-/// Describes the metrics of this module.
-pub(crate) fn describe_metrics() {
-    metrics::describe_gauge!(
-        "reminders_occurrences_unsettled",
-        "Released occurrences without an outcome that the ledger was asked about more than once"
-    );
-    metrics::describe_counter!(
-        "reminders_occurrences_reconciled_total",
-        "Released occurrences without an outcome that the ledger was asked about"
-    );
-    metrics::describe_counter!(
-        "reminders_unreadable_rows_total",
-        "Stored rows that this version of the service could not read, by table."
-    );
-}

@@ -7,9 +7,10 @@ use shared::{
     bus::{self, SharedBus, Topology},
     cli::Service,
     config::{BusConfig, Process, Reader},
-    db,
+    db::{self, pool_metrics},
     http::{self, Listeners, admin},
     startup::{Started, Startup},
+    telemetry::describe_service,
 };
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
@@ -19,6 +20,7 @@ use crate::{
     config::Config,
     scheduler::{Scheduler, Settings},
     store::{SESSION, Store},
+    telemetry::METRICS,
 };
 
 /// The service as its command line sees it.
@@ -43,8 +45,9 @@ impl Service for NotificationScheduler {
     }
 
     async fn serve(config: Config, shutdown: CancellationToken) -> anyhow::Result<()> {
+        let telemetry = config.process.telemetry.clone();
         let app = App::build(config).await?;
-        println!("listening admin={}", app.admin_addr());
+        telemetry.announce(Self::NAME, None, app.admin_addr());
         app.run(shutdown).await
     }
 }
@@ -80,9 +83,11 @@ impl App {
     /// # Errors
     /// When the port is taken, or the bus's settings cannot be used.
     pub async fn build(config: Config) -> anyhow::Result<Self> {
+        describe_service(NotificationScheduler::NAME, METRICS);
         let listeners = Listeners::bind(&config.process, false).await?;
         let admin_addr = listeners.admin_addr()?;
         let pool = config.database.pool_with(NotificationScheduler::NAME, SESSION);
+        pool_metrics::report(&pool, "main");
         let bus = bus::connect(&config.bus.settings).await.context("connect to the bus")?;
         Ok(Self { config, listeners, admin_addr, pool, bus })
     }

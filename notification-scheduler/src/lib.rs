@@ -15,6 +15,7 @@ mod release;
 pub mod scheduler;
 mod series;
 pub mod store;
+mod telemetry;
 mod user_rate_limit;
 
 pub use app::{App, NotificationScheduler, migrate};

@@ -10,7 +10,7 @@ use shared::{
     bus::{self, QueueSpec, SharedBus, Subscription, Topology},
     config::BusConfig,
     consumer::{self, ConsumerSettings, isolation::Isolation},
-    db,
+    db::{self, pool_metrics},
     http::{
         Authenticator, ExportLimit, Listeners, ServerSettings, admin::Readiness, api, serve,
         serve_admin,
@@ -18,6 +18,7 @@ use shared::{
     outbox::{Handoff, Relay},
     shutdown::spawn_essential,
     startup::{Started, Startup},
+    telemetry::describe_service,
 };
 use sqlx::PgPool;
 use tokio::{net::TcpListener, time::sleep};
@@ -32,7 +33,7 @@ use crate::{
     routes::{self, Api, Streams},
     ses_bounces::SesFeedback,
     store::MIGRATOR,
-    telemetry,
+    telemetry::METRICS,
     usecases::{
         accept_occurrences::{AcceptOccurrences, Interruptions},
         erase_users::EraseUsers,
@@ -96,12 +97,13 @@ impl App {
     /// # Errors
     /// If a port is taken, or a setting is unusable.
     pub async fn build(config: Config) -> anyhow::Result<Self> {
-        telemetry::describe_metrics();
+        describe_service(NAME, METRICS);
         let listeners = Listeners::bind(&config.process, true).await?;
         let (rest, admin) =
             (listeners.rest.context("the REST port is not bound")?, listeners.admin);
         let addresses = (rest.local_addr()?, admin.local_addr()?);
         let pool = config.database.pool_with(NAME, SESSION);
+        pool_metrics::report(&pool, "main");
         let clock = Arc::new(DbClock::default());
         let bus = bus::connect(&config.bus.settings).await?;
         let (relay, handoff) =

@@ -87,8 +87,9 @@ impl cli::Service for Notifications {
     }
 
     async fn serve(config: Config, shutdown: CancellationToken) -> anyhow::Result<()> {
+        let telemetry = config.process.telemetry.clone();
         let app = App::build(config).await?;
-        println!("listening rest={} admin={}", app.rest_addr(), app.admin_addr());
+        telemetry.announce(Self::NAME, Some(app.rest_addr()), app.admin_addr());
         app.run(shutdown).await
     }
 }

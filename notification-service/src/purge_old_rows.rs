@@ -31,25 +31,30 @@ pub(crate) async fn run(pool: &PgPool, retention: TimeDelta, shutdown: &Cancella
 }
 
 async fn purge(pool: &PgPool, kept: TimeDelta) {
-    until_none_is_left("reminders_idempotency_keys_purged_total", || idempotency::purge_old(pool))
-        .await;
-    until_none_is_left("revisions_forgotten_total", || revisions::purge_old(pool)).await;
-    until_none_is_left("dispatches_forgotten_total", || retention::purge_old(pool, kept)).await;
+    let keys = metrics::counter!("reminders_idempotency_keys_purged_total");
+    until_none_is_left("idempotency_keys", &keys, || idempotency::purge_old(pool)).await;
+    let revised = metrics::counter!("reminders_revisions_purged_total");
+    until_none_is_left("revisions", &revised, || revisions::purge_old(pool)).await;
+    let delivered = metrics::counter!("reminders_dispatches_purged_total");
+    until_none_is_left("dispatches", &delivered, || retention::purge_old(pool, kept)).await;
 }
 
 /// Calls `purge`, which deletes a bounded number of rows, until no old row is left.
-async fn until_none_is_left<F>(counter: &'static str, mut purge: impl FnMut() -> F)
-where
+async fn until_none_is_left<F>(
+    table: &'static str,
+    purged: &metrics::Counter,
+    mut purge: impl FnMut() -> F,
+) where
     F: Future<Output = Result<u64, sqlx::Error>>,
 {
     loop {
         match purge().await {
             Ok(0) => return,
-            Ok(rows) => metrics::counter!(counter).increment(rows),
+            Ok(rows) => purged.increment(rows),
             Err(error) => {
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,
-                    counter,
+                    table,
                     "old rows were not purged, will retry"
                 );
                 return;

@@ -6,7 +6,7 @@ use anyhow::Context;
 use axum::Router;
 use shared::{
     bus::{self, Topology},
-    db,
+    db::{self, pool_metrics},
     http::{
         Authenticator, ExportLimit, Listeners, ServerSettings, admin::Readiness, api, serve,
         serve_admin,
@@ -14,6 +14,7 @@ use shared::{
     outbox::Relay,
     shutdown::spawn_essential,
     startup::{Started, Startup},
+    telemetry::describe_service,
 };
 use sqlx::PgPool;
 use tokio::net::TcpListener;
@@ -25,6 +26,7 @@ use crate::{
     quota::Quota,
     routes::{self, Api},
     store::MIGRATOR,
+    telemetry::METRICS,
 };
 
 const NAME: &str = "reminder-service";
@@ -49,11 +51,13 @@ impl App {
     /// # Errors
     /// If a port is in use, or a setting is invalid.
     pub async fn build(config: Config) -> anyhow::Result<Self> {
+        describe_service(NAME, METRICS);
         let listeners = Listeners::bind(&config.process, true).await?;
         let (rest, admin) =
             (listeners.rest.context("the REST port is not bound")?, listeners.admin);
         let addresses = (rest.local_addr()?, admin.local_addr()?);
         let pool = config.database.pool(NAME);
+        pool_metrics::report(&pool, "main");
         let bus = bus::connect(&config.bus.settings).await?;
         let (relay, handoff) =
             Relay::new(pool.clone(), bus.clone(), config.bus.event_topic.clone());

@@ -12,6 +12,7 @@ pub mod quota;
 pub mod reminder;
 pub mod routes;
 pub mod store;
+mod telemetry;
 
 use shared::{
     cli,
@@ -44,8 +45,9 @@ impl cli::Service for Reminders {
     }
 
     async fn serve(config: Config, shutdown: CancellationToken) -> anyhow::Result<()> {
+        let telemetry = config.process.telemetry.clone();
         let app = App::build(config).await?;
-        println!("listening rest={} admin={}", app.rest_addr(), app.admin_addr());
+        telemetry.announce(Self::NAME, Some(app.rest_addr()), app.admin_addr());
         app.run(shutdown).await
     }
 }

@@ -10,11 +10,7 @@
 pub mod isolation;
 
 use std::{
-    collections::VecDeque,
-    future::Future,
-    ops::Range,
-    panic::AssertUnwindSafe,
-    sync::{Arc, Once},
+    collections::VecDeque, future::Future, ops::Range, panic::AssertUnwindSafe, sync::Arc,
     time::Duration,
 };
 
@@ -77,7 +73,6 @@ pub async fn run<H: Handler>(
     handler: Arc<H>,
     shutdown: CancellationToken,
 ) {
-    describe();
     let mut loops = JoinSet::new();
     for _ in 0..settings.concurrency.max(1) {
         loops.spawn(consume(
@@ -300,26 +295,6 @@ pub fn parts(range: Range<usize>) -> impl Iterator<Item = Range<usize>> {
     let size = range.len().div_ceil(PARTS).max(1);
     let end = range.end;
     range.step_by(size).map(move |start| start..(start + size).min(end))
-}
-
-/// Describes the metrics of consumers.
-fn describe() {
-    static DESCRIBED: Once = Once::new();
-    DESCRIBED.call_once(|| {
-        metrics::describe_counter!(
-            "reminders_consumer_batches_split_total",
-            "Batches, and parts of them, that were split to isolate a message that makes them fail"
-        );
-        metrics::describe_counter!(
-            "reminders_consumer_batch_retries_total",
-            "Retries of batches in place, during outages of their store or after conflicts"
-        );
-        metrics::describe_counter!("reminders_consumer_panics_total", "Panics of message handlers");
-        metrics::describe_counter!(
-            "reminders_dead_letters_purged_total",
-            "Dead letters that were removed after their retention"
-        );
-    });
 }
 
 fn count(queue: &str, settlements: &[Settlement]) {

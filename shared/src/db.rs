@@ -4,6 +4,7 @@ mod error_class;
 mod failure_class;
 mod interval;
 mod migrations;
+pub mod pool_metrics;
 mod probe;
 mod settings;
 mod stored_time;

@@ -5,65 +5,73 @@
 //! `OTEL_EXPORTER_OTLP_ENDPOINT` is set; the W3C `traceparent` travels with every message whether
 //! or not they are.
 
+mod log;
+mod metrics;
+mod process;
 mod traceparent;
 
-use std::{
-    io::IsTerminal,
-    sync::{Once, OnceLock},
-    time::Duration,
-};
+use std::io::IsTerminal;
 
 use anyhow::Context;
-use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_otlp::WithExportConfig;
 use opentelemetry_sdk::{Resource, propagation::TraceContextPropagator, trace::SdkTracerProvider};
 use tracing_subscriber::{
     EnvFilter, Layer, Registry,
     filter::{FilterExt, LevelFilter, Targets},
+    fmt::{MakeWriter, format, format::JsonFields},
     layer::SubscriberExt,
     util::SubscriberInitExt,
 };
 use url::Url;
 
+pub(crate) use log::{json_line, line_format};
+pub(crate) use metrics::render;
+pub use metrics::{Kind, METRICS, Metric, describe_service, metrics_handle};
 pub use traceparent::Traceparent;
+
+use log::WithService;
 
 use crate::config::{LogFormat, Reader};
 
-/// How often samples of histograms are folded into their buckets.
-const UPKEEP_PERIOD: Duration = Duration::from_secs(5);
-
-/// How the process speaks of itself.
+/// Settings of logs and traces.
 #[derive(Debug, Clone)]
 pub struct TelemetrySettings {
-    /// The look of log lines.
+    /// Form of log lines.
     pub format: LogFormat,
-    /// A `tracing` filter, such as `info,sqlx=warn`.
+    /// Form of lines that are printed beside the log: JSON only if `LOG_FORMAT=json` is set.
+    pub line_format: LogFormat,
+    /// Filter of `tracing`, such as `info,sqlx=warn`.
     pub filter: String,
-    /// Where traces go, if anywhere.
+    /// Collector of traces; without one none are exported.
     pub otlp_endpoint: Option<String>,
 }
 
 impl TelemetrySettings {
     /// Reads `LOG_FORMAT RUST_LOG OTEL_EXPORTER_OTLP_ENDPOINT`.
     pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
-        let format = reader.or("LOG_FORMAT", "pretty or json", LogFormat::Json);
-        let filter = reader.or("RUST_LOG", "log filter", "info".to_owned());
+        let format = reader.or("LOG_FORMAT", "form of log lines: pretty or json", LogFormat::Json);
+        let given = reader.optional("LOG_FORMAT", "form of log lines: pretty or json");
+        let filter =
+            reader.or("RUST_LOG", "log filter, such as debug or info,sqlx=warn", "info".to_owned());
         let otlp_endpoint = otlp_endpoint(reader)?;
         if filter.as_deref().is_some_and(|filter| EnvFilter::try_new(filter).is_err()) {
             reader.fault("RUST_LOG", "is malformed: expected a filter such as info,sqlx=warn");
         }
-        Some(Self { format: format?, filter: filter?, otlp_endpoint })
+        let line_format = given.unwrap_or(LogFormat::Pretty);
+        Some(Self { format: format?, line_format, filter: filter?, otlp_endpoint })
     }
 }
 
-/// Reads the collector's address; the outer option is empty when it is malformed, which is a fault.
+/// Reads the collector's address; the outer option is `None` if it is malformed, which is a fault.
 fn otlp_endpoint(reader: &mut Reader<'_>) -> Option<Option<String>> {
     const NAME: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
-    let Some(text) = reader.optional::<String>(NAME, "OTLP/HTTP collector of traces") else {
+    let Some(text) = reader
+        .optional::<String>(NAME, "collector of traces (OTLP over HTTP); unset, none are sent")
+    else {
         return Some(None);
     };
-    // Said here: what the exporter says of a malformed address quotes it, and it may hold a
+    // Checked here, because the exporter's error quotes a malformed address, which may contain a
     // password.
     let is_usable = Url::parse(&text)
         .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
@@ -80,7 +88,7 @@ pub struct TelemetryGuard(Option<SdkTracerProvider>);
 impl Drop for TelemetryGuard {
     fn drop(&mut self) {
         if let Some(Err(error)) = self.0.as_ref().map(SdkTracerProvider::shutdown) {
-            eprintln!("some traces were not exported: {error}");
+            tracing::warn!(error = %error, "traces were not exported at the end of the process");
         }
     }
 }
@@ -94,20 +102,7 @@ pub fn init(
     version: &'static str,
     settings: &TelemetrySettings,
 ) -> anyhow::Result<TelemetryGuard> {
-    let filter = EnvFilter::try_new(&settings.filter).context("RUST_LOG is malformed")?.and(cap());
-    let log: Box<dyn Layer<Registry> + Send + Sync> = match settings.format {
-        LogFormat::Json => {
-            tracing_subscriber::fmt::layer().json().flatten_event(true).with_filter(filter).boxed()
-        }
-        LogFormat::Pretty => {
-            let ansi = std::io::stdout().is_terminal();
-            tracing_subscriber::fmt::layer()
-                .with_ansi(ansi)
-                .with_target(false)
-                .with_filter(filter)
-                .boxed()
-        }
-    };
+    let log = log_layer(service, settings, std::io::stdout)?;
     let provider = settings
         .otlp_endpoint
         .as_deref()
@@ -128,13 +123,35 @@ pub fn init(
     Ok(TelemetryGuard(provider))
 }
 
-/// Logs and counts every panic, whatever it ends: a request, a task or a thread. Its message may
-/// hold what a user wrote, so it is told by its place.
+/// Builds the layer that writes log lines.
+fn log_layer<W>(
+    service: &'static str,
+    settings: &TelemetrySettings,
+    writer: W,
+) -> anyhow::Result<Box<dyn Layer<Registry> + Send + Sync>>
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let filter = EnvFilter::try_new(&settings.filter).context("RUST_LOG is malformed")?.and(cap());
+    let layer = tracing_subscriber::fmt::layer().with_writer(writer);
+    Ok(match settings.format {
+        LogFormat::Json => {
+            let inner = format().json().flatten_event(true);
+            let lines = WithService { inner, service, format: LogFormat::Json };
+            layer.fmt_fields(JsonFields::new()).event_format(lines).with_filter(filter).boxed()
+        }
+        LogFormat::Pretty => {
+            let ansi = std::io::stdout().is_terminal();
+            let inner = format().with_ansi(ansi).with_target(false);
+            let lines = WithService { inner, service, format: LogFormat::Pretty };
+            layer.with_ansi(ansi).event_format(lines).with_filter(filter).boxed()
+        }
+    })
+}
+
+/// Logs and counts every panic, of a request, a task or a thread. Its message may contain text of a
+/// user, so only its location is logged.
 fn report_panics() {
-    metrics::describe_counter!(
-        "reminders_panics_total",
-        "Panics, each of which ended a request, a task or a thread"
-    );
     std::panic::set_hook(Box::new(|panic| {
         let location = panic.location().map(ToString::to_string).unwrap_or_default();
         tracing::error!(
@@ -142,7 +159,7 @@ fn report_panics() {
             thread = std::thread::current().name(),
             "panic in a request, task or thread"
         );
-        metrics::counter!("reminders_panics_total").increment(1);
+        ::metrics::counter!("reminders_panics_total").increment(1);
     }));
 }
 
@@ -192,43 +209,6 @@ fn tracer(
     let version = opentelemetry::KeyValue::new("service.version", version);
     let resource = Resource::builder().with_service_name(service).with_attribute(version).build();
     Ok(SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource).build())
-}
-
-/// The process's metrics, installed on first use and rendered by the admin port.
-///
-/// # Panics
-/// When another recorder was installed in this process: two would each lose half of the figures.
-pub fn metrics_handle() -> &'static PrometheusHandle {
-    static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
-    static UPKEEP: Once = Once::new();
-    let handle = HANDLE.get_or_init(|| {
-        let seconds = [
-            0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
-            60.0, 300.0, 3600.0,
-        ];
-        PrometheusBuilder::new()
-            .set_buckets(&seconds)
-            .and_then(PrometheusBuilder::install_recorder)
-            .expect("the buckets are not empty and no other recorder is installed in this process")
-    });
-    // Samples of histograms pile up until somebody folds them into their buckets, and perhaps
-    // nobody scrapes.
-    UPKEEP.call_once(|| {
-        let upkeep = std::thread::Builder::new().name("metrics".to_owned());
-        let started = upkeep.spawn(move || {
-            loop {
-                std::thread::sleep(UPKEEP_PERIOD);
-                handle.run_upkeep();
-            }
-        });
-        if let Err(error) = started {
-            tracing::warn!(
-                error = %error,
-                "thread for metrics upkeep did not start, memory grows until metrics are scraped"
-            );
-        }
-    });
-    handle
 }
 
 #[cfg(test)]

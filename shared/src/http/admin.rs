@@ -16,7 +16,7 @@ use sqlx::PgPool;
 use tokio::{runtime::Handle, time::timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::telemetry::metrics_handle;
+use crate::telemetry;
 
 /// Time limit of one check.
 const CHECK_LIMIT: Duration = Duration::from_secs(2);
@@ -91,7 +91,7 @@ pub fn routes(readiness: Readiness) -> Router {
         .route(
             "/metrics",
             get(async || {
-                ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], metrics_handle().render())
+                ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], telemetry::render())
             }),
         )
         .with_state((readiness, Handle::current()))

@@ -60,10 +60,6 @@ enum Lookup {
 
 impl KeySet {
     pub(super) fn new(url: String) -> anyhow::Result<Self> {
-        metrics::describe_counter!(
-            "reminders_jwks_fetches_total",
-            "Fetches of the token issuer's key set by outcome"
-        );
         let client = super::client(TIMEOUT)?;
         let state =
             Mutex::new(State { fetched: None, budget: Budget::new(Instant::now()), fetch: None });

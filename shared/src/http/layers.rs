@@ -128,13 +128,16 @@ async fn observe(mut request: Request, next: Next) -> Response {
     }
     let status = response.status();
     let elapsed = started.elapsed();
-    span.in_scope(|| {
-        tracing::debug!(
-            http.status = status.as_u16(),
-            elapsed_ms = elapsed.as_millis() as u64,
-            "answered"
-        )
-    });
+    // Outside of the span, whose fields the line would repeat.
+    tracing::debug!(
+        parent: None,
+        http.method = method,
+        http.route = route,
+        http.status = status.as_u16(),
+        latency_ms = elapsed.as_micros() as f64 / 1000.0,
+        request.id = id,
+        "request answered"
+    );
     metrics::histogram!(
         "reminders_http_request_duration_seconds",
         "method" => method,

@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc, Once,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -136,47 +136,4 @@ pub(super) fn count_left_to_recovery(messages: usize) {
 /// Counts users who have used up their share.
 pub(super) fn count_backlogged(users: usize) {
     metrics::counter!("reminders_outbox_backlogged_total").increment(users as u64);
-}
-
-/// Describes the metrics of the outbox.
-pub(super) fn describe() {
-    static DESCRIBED: Once = Once::new();
-    DESCRIBED.call_once(|| {
-        metrics::describe_counter!(
-            "reminders_outbox_published_total",
-            "Messages of the outbox that the topic accepted"
-        );
-        metrics::describe_counter!(
-            "reminders_outbox_left_to_sweep_total",
-            "Messages not published from memory: no capacity, or their lease nearly expired"
-        );
-        metrics::describe_counter!(
-            "reminders_outbox_swept_total",
-            "Rows of the outbox that were claimed after their lease expired"
-        );
-        metrics::describe_counter!(
-            "reminders_outbox_parked_total",
-            "Messages that were parked as they can never be published"
-        );
-        metrics::describe_counter!(
-            "reminders_outbox_backlogged_total",
-            "Number of times that a user used up the share and messages of the user began to wait"
-        );
-        metrics::describe_gauge!(
-            "reminders_outbox_pace",
-            "Messages of one user published per second, adapted to the latency of the topic"
-        );
-        metrics::describe_gauge!(
-            "reminders_outbox_parked",
-            "Parked rows, which can never be published, by table"
-        );
-        metrics::describe_gauge!(
-            "reminders_outbox_messages",
-            "Rows of the outbox that are not yet published"
-        );
-        metrics::describe_gauge!(
-            "reminders_outbox_oldest_seconds",
-            "Age of the oldest row of the outbox that is not yet published"
-        );
-    });
 }

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Handoff,
     memory_queue::{Batch, MemoryQueue, pause_after},
-    publisher::{Publisher, count_left_to_recovery, describe},
+    publisher::{Publisher, count_left_to_recovery},
     recovery,
     shares::Shares,
 };
@@ -46,7 +46,6 @@ impl Relay {
     /// to it.
     #[must_use]
     pub fn new(pool: PgPool, bus: SharedBus, topic: String) -> (Self, Handoff) {
-        describe();
         let queue = Arc::new(MemoryQueue::new(Shares::new(USER_EVENTS_PER_SECOND, Instant::now())));
         let handoff = Handoff::new(Arc::clone(&queue));
         let publisher = Arc::new(Publisher::new(pool, bus, topic, Arc::clone(&queue)));

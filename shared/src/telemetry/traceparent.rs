@@ -1,4 +1,4 @@
-//! The W3C trace context that travels with requests and messages
+//! W3C trace context of requests and messages
 //! (<https://www.w3.org/TR/trace-context/>).
 
 use std::{fmt, str::FromStr};
@@ -18,13 +18,13 @@ pub struct Traceparent {
     flags: u8,
 }
 
-/// A text that is not a `traceparent`.
+/// Error for a text that is not a `traceparent`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a W3C traceparent")]
 pub struct Malformed;
 
 impl Traceparent {
-    /// A new trace, not sampled until a collector says so.
+    /// Generates a trace that is not sampled.
     #[must_use]
     pub fn generate() -> Self {
         Self {
@@ -34,8 +34,7 @@ impl Traceparent {
         }
     }
 
-    /// The trace that a span belongs to: the exporter's where traces are exported, else
-    /// `fallback`'s.
+    /// Returns the trace of a span: the exporter's if traces are exported, else `fallback`.
     #[must_use]
     pub fn of(span: &Span, fallback: Self) -> Self {
         let context = span.context();
@@ -50,7 +49,7 @@ impl Traceparent {
         }
     }
 
-    /// Makes a span a child of this one, where traces are exported.
+    /// Makes a span a child of this trace if traces are exported.
     pub fn adopt(self, span: &Span) {
         let remote = SpanContext::new(
             TraceId::from_bytes(self.trace_id.to_be_bytes()),
@@ -59,7 +58,7 @@ impl Traceparent {
             true,
             TraceState::default(),
         );
-        // Without an exporting layer there is nothing to adopt into, which is the usual case.
+        // Fails if no layer exports traces, which is the usual case.
         let _ = span.set_parent(Context::new().with_remote_span_context(remote));
     }
 }
@@ -98,13 +97,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_traceparent_is_written_as_it_was_read() {
+    fn writes_a_traceparent_as_it_was_read() {
         let text = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
-        assert_eq!(text.parse::<Traceparent>().map(|it| it.to_string()), Ok(text.to_owned()));
+        assert_eq!(
+            text.parse::<Traceparent>().map(|traceparent| traceparent.to_string()),
+            Ok(text.to_owned())
+        );
     }
 
     #[test]
-    fn zeros_wrong_lengths_and_other_versions_are_refused() {
+    fn refuses_zeros_wrong_lengths_and_versions() {
         for text in [
             "",
             "00-0-0-00",

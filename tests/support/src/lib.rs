@@ -14,6 +14,7 @@
 pub mod environment;
 pub mod http;
 pub mod memory;
+pub mod metrics;
 pub mod ministack;
 pub mod plans;
 pub mod postgres;
