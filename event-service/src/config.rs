@@ -50,7 +50,11 @@ impl Config {
         let database = DbSettings::read(reader);
         let bus = BusConfig::read(reader, &["EVENT_TOPIC_ARN", "EVENT_QUEUE_URL"]);
         let api = ApiSettings::read_internal(reader);
-        let concurrency = reader.or("EVENT_CONCURRENCY", "batches of events applied at once", 3);
+        let concurrency = reader.or(
+            "EVENT_CONCURRENCY",
+            "batches of events that are applied at the same time",
+            3,
+        );
         if concurrency.is_some_and(|count| !(1..=64).contains(&count)) {
             reader.fault("EVENT_CONCURRENCY", "is malformed: expected 1 to 64");
         }
@@ -58,7 +62,7 @@ impl Config {
         let operators = Operators::read(reader, process.as_ref().map(|process| process.app_env));
         let minutes = reader.or(
             "UNSETTLED_AFTER_MINUTES",
-            "minutes after which a released occurrence without an outcome is asked about",
+            "minutes after which a released occurrence without an outcome is reconciled",
             60,
         );
         if minutes.is_some_and(|minutes| !(1..=10_080).contains(&minutes)) {
@@ -66,7 +70,7 @@ impl Config {
         }
         let streams = reader.or(
             "EVENT_STREAMS_MAX",
-            "streams of GET /events/stream that are open at once, 1 to 1000",
+            "largest number of open streams of GET /events/stream, 1 to 1000",
             64,
         );
         if streams.is_some_and(|most| !(1..=1000).contains(&most)) {

@@ -45,7 +45,7 @@ impl Config {
 fn user_releases_per_second(reader: &mut Reader<'_>) -> Option<u32> {
     let name = "USER_RELEASES_PER_SECOND";
     let releases =
-        reader.or(name, "occurrences of one user released in a second, by one process", 500)?;
+        reader.or(name, "occurrences of one user released per second and replica", 500)?;
     if (1..=1_000_000).contains(&releases) {
         return Some(releases);
     }

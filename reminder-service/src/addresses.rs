@@ -42,11 +42,7 @@ struct Accepted {
 impl Addresses {
     /// Reads `MAX_EMAIL_ADDRESSES_PER_DAY`.
     pub(crate) fn read(reader: &mut Reader<'_>) -> Option<Self> {
-        let limit = reader.or(
-            LIMIT,
-            "different addresses that a user's e-mails go to on one day (UTC)",
-            5_u32,
-        )?;
+        let limit = reader.or(LIMIT, "different e-mail addresses per user and day (UTC)", 5_u32)?;
         if (1..=1_000).contains(&limit) {
             return Some(Self { limit, accepted: Arc::default() });
         }

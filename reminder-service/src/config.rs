@@ -72,7 +72,7 @@ impl Config {
 /// Reads `MAX_REMINDERS_PER_USER`.
 fn max_reminders(reader: &mut Reader<'_>) -> Option<u32> {
     const NAME: &str = "MAX_REMINDERS_PER_USER";
-    let most = reader.or(NAME, "reminders that one user may have", 100_000)?;
+    let most = reader.or(NAME, "largest number of reminders per user", 100_000)?;
     if (1..=1_000_000).contains(&most) {
         return Some(most);
     }

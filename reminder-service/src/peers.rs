@@ -32,13 +32,14 @@ impl PeerSettings {
         let notification_service = url(
             reader,
             "NOTIFICATION_SERVICE_URL",
-            "address of notification-service for GET /me/export; if unset, its part is listed as \
-             missing",
+            "URL of notification-service, for its part of GET /me/export; unset: the export \
+            names the part as missing",
         );
         let event_service = url(
             reader,
             "EVENT_SERVICE_URL",
-            "address of event-service for GET /me/export; if unset, its part is listed as missing",
+            "URL of event-service, for its part of GET /me/export; unset: the export names the \
+            part as missing",
         );
         let operators = Operators::read_optional(reader, app_env);
         Some(Self {

@@ -1,86 +1,88 @@
-//! The commands that every binary has, and the frame of its life around them.
+//! Commands that every binary has, and the life of its process around them.
 
-use std::{future::Future, process::ExitCode};
+use std::{collections::BTreeMap, future::Future, process::ExitCode};
 
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
+use serde_json::Map;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     VERSION,
-    config::{self, Env, Process, ProcessEnv, Reader, Report},
+    config::{self, Env, LogFormat, Process, ProcessEnv, Reader, Report},
     healthcheck, open_files, shutdown, telemetry,
 };
 
-/// Exit status of a start that the configuration forbids (`EX_CONFIG` of sysexits.h).
+/// Exit status after a fault of the configuration (`EX_CONFIG` of sysexits.h).
 pub const EXIT_CONFIG: u8 = 78;
 
 #[derive(Debug, Parser)]
 #[command(
     version,
     disable_help_subcommand = true,
-    after_help = "Configured by environment variables; `config check` lists them."
+    after_help = "Configured by environment variables: see --help, or `config check` for their \
+    state."
 )]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
 }
 
-/// What a binary is asked to do.
+/// Command of a binary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
 pub enum Command {
     /// Serve until SIGTERM, then drain (the default)
     Serve,
-    /// Bring the database and the bus up to date, then exit
+    /// Create or update the tables, topics and queues that the service needs, then exit
     Migrate,
-    /// Look at the configuration
+    /// Show the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
-    /// Ask the process that serves on this machine whether it is alive; exit status 0 if so
+    /// Check that the service on this machine is alive; the exit status is 0 if it is
     Healthcheck {
-        /// Ask whether it is ready to work
+        /// Check that it is ready, too
         #[arg(long)]
         ready: bool,
     },
 }
 
-/// What is asked about the configuration.
+/// Form in which the configuration is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
 pub enum ConfigCommand {
-    /// Print every variable, whether it is set, and every fault; never a value
+    /// Print each variable with its state, and all faults; values are never printed
     Check,
-    /// Print every variable as JSON
+    /// Print each variable as JSON
     List,
 }
 
-/// A service, as its command line sees it.
+/// Service that a binary runs.
 pub trait Service {
-    /// Its name: of the binary, in logs and in traces.
+    /// Name of the binary, and of the service in logs and traces.
     const NAME: &'static str;
     /// One line for `--help`.
     const ABOUT: &'static str;
-    /// Everything it is told by the environment.
+    /// Configuration, read from the environment.
     type Config: Send;
 
-    /// Reads the configuration; faults are noted in the reader.
+    /// Reads the configuration; the reader collects its faults.
     fn read(reader: &mut Reader<'_>) -> Option<Self::Config>;
 
-    /// The part of the configuration that every process has.
+    /// Returns the part of the configuration that every process has.
     fn process(config: &Self::Config) -> &Process;
 
-    /// Brings what the service owns up to date.
+    /// Creates or updates the tables, topics and queues that the service owns.
     fn migrate(config: &Self::Config) -> impl Future<Output = anyhow::Result<()>> + Send;
 
-    /// Commands that this service has beside those of every binary; no configuration is read for
-    /// them.
+    /// Returns the commands that this service has beside those of every binary; no configuration is
+    /// read for them.
     #[must_use]
     fn own_commands() -> Vec<clap::Command> {
         Vec::new()
     }
 
-    /// Carries out one of its own commands.
+    /// Runs one of the service's own commands.
     ///
     /// # Errors
-    /// A [`Report`] when the configuration forbids it; anything else is a failure.
+    /// A [`Report`] if the configuration has faults; any other error is a failure.
     fn run_own(command: &str, _arguments: &ArgMatches, _env: &dyn Env) -> anyhow::Result<()> {
         anyhow::bail!("there is no command `{command}`")
     }
@@ -92,16 +94,16 @@ pub trait Service {
     ) -> impl Future<Output = anyhow::Result<()>> + Send;
 }
 
-/// The life of a service's process: command line, configuration, telemetry, work, drain, exit
-/// status.
+/// Runs a service's process: reads the command line and the configuration, sets up telemetry,
+/// serves, drains, and returns the exit status.
 pub async fn run<S: Service>() -> ExitCode {
     let matches = command_line::<S>().get_matches();
     if let Some((name, arguments)) = matches.subcommand().filter(|(name, _)| is_own::<S>(name)) {
         return own::<S>(name, arguments, &ProcessEnv);
     }
     let command = Command::of(&matches);
-    if let Command::Config(what) = command {
-        return describe::<S>(what, &ProcessEnv);
+    if let Command::Config(form) = command {
+        return describe::<S>(form, &ProcessEnv);
     }
     if let Command::Healthcheck { ready } = command {
         return healthcheck::run(S::NAME, ready, &ProcessEnv).await;
@@ -109,14 +111,14 @@ pub async fn run<S: Service>() -> ExitCode {
     let config = match config::read(&ProcessEnv, S::read) {
         Ok(config) => config,
         Err(report) => {
-            eprintln!("{}: {report}", S::NAME);
+            eprintln!("{}", refusal(S::NAME, &ProcessEnv, &report));
             return ExitCode::from(EXIT_CONFIG);
         }
     };
     let _telemetry = match telemetry::init(S::NAME, VERSION, &S::process(&config).telemetry) {
         Ok(guard) => guard,
         Err(error) => {
-            eprintln!("{}: {error:#}", S::NAME);
+            eprintln!("{}", failure(S::NAME, &ProcessEnv, &format!("{error:#}")));
             return ExitCode::FAILURE;
         }
     };
@@ -133,18 +135,36 @@ pub async fn run<S: Service>() -> ExitCode {
     }
 }
 
+/// Words a configuration that forbids the start, in the form of the lines beside the log.
+fn refusal(service: &str, env: &dyn Env, report: &Report) -> String {
+    match telemetry::line_format(env) {
+        LogFormat::Pretty => format!("{service}: {report}"),
+        LogFormat::Json => {
+            telemetry::json_line("ERROR", service, &report.summary(), report.fields())
+        }
+    }
+}
+
+/// Words a failure before the log is set up.
+fn failure(service: &str, env: &dyn Env, message: &str) -> String {
+    match telemetry::line_format(env) {
+        LogFormat::Pretty => format!("{service}: {message}"),
+        LogFormat::Json => telemetry::json_line("ERROR", service, message, Map::new()),
+    }
+}
+
 async fn serve<S: Service>(config: S::Config) -> anyhow::Result<()> {
     open_files::raise_limit();
     S::serve(config, shutdown::on_signal()?).await
 }
 
-fn describe<S: Service>(what: ConfigCommand, env: &dyn Env) -> ExitCode {
+fn describe<S: Service>(form: ConfigCommand, env: &dyn Env) -> ExitCode {
     let report = config::list(env, S::read);
-    match what {
+    match form {
         ConfigCommand::List => println!("{}", serde_json::json!(report.settings)),
         ConfigCommand::Check => println!("{}", report.table()),
     }
-    if report.faults.is_empty() || what == ConfigCommand::List {
+    if report.faults.is_empty() || form == ConfigCommand::List {
         return ExitCode::SUCCESS;
     }
     eprintln!("{}: {report}", S::NAME);
@@ -162,11 +182,21 @@ fn is_own<S: Service>(name: &str) -> bool {
 }
 
 fn command_line<S: Service>() -> clap::Command {
-    Cli::command().name(S::NAME).about(S::ABOUT).version(VERSION).subcommands(S::own_commands())
+    let command = Cli::command()
+        .name(S::NAME)
+        .about(S::ABOUT)
+        .version(VERSION)
+        .subcommands(S::own_commands());
+    // A start must not pay for the list of variables.
+    if std::env::args_os().any(|argument| argument == "--help") {
+        let variables = config::list(&BTreeMap::new(), S::read).help();
+        return command.after_long_help(variables);
+    }
+    command
 }
 
 impl Command {
-    /// What the command line asks for; prints a usage error and exits where it cannot be read.
+    /// Reads the command; prints a usage error and exits if there is none that is known.
     fn of(matches: &ArgMatches) -> Self {
         let cli = Cli::from_arg_matches(matches).unwrap_or_else(|error| error.exit());
         cli.command.unwrap_or(Self::Serve)

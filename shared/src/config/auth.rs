@@ -36,24 +36,28 @@ impl Auth {
     pub fn read(reader: &mut Reader<'_>, app_env: Option<AppEnv>) -> Option<Self> {
         let mode = reader.or(
             "AUTH_MODE",
-            "gateway (identity headers) or jwt (bearer tokens)",
+            "identification of callers: gateway (identity headers) or jwt (bearer tokens)",
             "gateway".to_owned(),
         );
         let secret = reader.live_secret(
             "GATEWAY_SECRET",
-            "expected in X-Gateway-Secret (AUTH_MODE=gateway); required in production",
+            "value that the gateway sends in X-Gateway-Secret (AUTH_MODE=gateway); required in \
+            production",
         );
         let jwt = JwtSettings {
-            jwks_url: reader.optional("JWT_JWKS_URL", "address of the key set (AUTH_MODE=jwt)"),
+            jwks_url: reader
+                .optional("JWT_JWKS_URL", "URL of the token issuer's key set (AUTH_MODE=jwt)"),
             public_key: reader.live_value(
                 "JWT_PUBLIC_KEY",
                 "PEM public key instead of a key set (AUTH_MODE=jwt)",
             ),
-            issuer: reader
-                .optional("JWT_ISSUER", "expected iss (AUTH_MODE=jwt); required outside of local"),
+            issuer: reader.optional(
+                "JWT_ISSUER",
+                "expected iss claim (AUTH_MODE=jwt); required unless APP_ENV=local",
+            ),
             audience: reader.optional(
                 "JWT_AUDIENCE",
-                "expected aud (AUTH_MODE=jwt); required outside of local",
+                "expected aud claim (AUTH_MODE=jwt); required unless APP_ENV=local",
             ),
         };
         match mode?.as_str() {

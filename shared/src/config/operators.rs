@@ -41,8 +41,8 @@ impl Operators {
     pub fn read_optional(reader: &mut Reader<'_>, app_env: Option<AppEnv>) -> Self {
         let tokens = reader.live_secret(
             TOKEN,
-            "bearer token of operator calls; two, separated by a comma, while one replaces the \
-             other",
+            "bearer token of operator calls; two during a rotation, separated by a comma; \
+            required unless APP_ENV=local",
         );
         let required = app_env.is_some_and(|app_env| app_env != AppEnv::Local);
         if let Some(problem) = tokens.as_ref().and_then(|tokens| problem(&tokens.current())) {

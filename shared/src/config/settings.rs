@@ -100,14 +100,17 @@ impl Process {
     /// Reads `APP_ENV BIND_ADDRESS PORT ADMIN_PORT LOG_FORMAT RUST_LOG
     /// OTEL_EXPORTER_OTLP_ENDPOINT`.
     pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
-        let app_env =
-            reader.or("APP_ENV", "local, development, staging or production", AppEnv::Local);
+        let app_env = reader.or(
+            "APP_ENV",
+            "environment: local, development, staging or production",
+            AppEnv::Local,
+        );
         let bind = reader.or(
             "BIND_ADDRESS",
-            "address both listeners bind to",
+            "address that both listeners bind to",
             IpAddr::V4(Ipv4Addr::UNSPECIFIED),
         );
-        let port = reader.or("PORT", "REST port", 3000);
+        let port = reader.or("PORT", "port of the REST API", 3000);
         let admin_port = reader.or("ADMIN_PORT", "port of /healthz, /readyz and /metrics", 9090);
         let telemetry = TelemetrySettings::read(reader);
         Some(Self {
@@ -144,11 +147,18 @@ impl BusConfig {
     /// Reads `BUS` and the variables of the selected bus. `used` names the topic and queue
     /// variables that this service requires on aws (on the postgres bus each has a default).
     pub fn read(reader: &mut Reader<'_>, used: &[&'static str]) -> Option<Self> {
-        let bus: Option<String> = reader.required("BUS", "aws (SNS and SQS) or postgres (pgmq)");
-        let url = reader.live_secret("BUS_DATABASE_URL", "PostgreSQL of the bus (BUS=postgres)");
+        let bus: Option<String> =
+            reader.required("BUS", "message bus: aws (SNS and SQS) or postgres (pgmq)");
+        let url = reader.live_secret(
+            "BUS_DATABASE_URL",
+            "PostgreSQL of the bus, as a URL; required with BUS=postgres",
+        );
         let tls = Tls::read(reader);
-        let connections =
-            reader.or("BUS_MAX_CONNECTIONS", "connections to the PostgreSQL of the bus", 8);
+        let connections = reader.or(
+            "BUS_MAX_CONNECTIONS",
+            "largest number of connections to the PostgreSQL of the bus",
+            8,
+        );
         let aws = aws_settings(reader);
         let settings = match bus.as_deref() {
             Some("aws") => aws.map(BusSettings::Aws),
@@ -181,7 +191,7 @@ impl BusConfig {
             }
             given.unwrap_or_else(|| default.to_owned())
         };
-        let event_topic = name("EVENT_TOPIC_ARN", "topic of facts", "event-topic");
+        let event_topic = name("EVENT_TOPIC_ARN", "topic of events", "event-topic");
         let notification_topic =
             name("NOTIFICATION_TOPIC_ARN", "topic of due notifications", "notification-topic");
         let event_queue = name("EVENT_QUEUE_URL", "queue of event-service", "event-queue");
@@ -207,7 +217,7 @@ impl BusConfig {
 /// Reads `DEAD_LETTER_DAYS`. The default is the longest retention of SQS.
 fn dead_letters_kept(reader: &mut Reader<'_>) -> Option<Duration> {
     const NAME: &str = "DEAD_LETTER_DAYS";
-    let days: u64 = reader.or(NAME, "days for which dead letters are kept (BUS=postgres)", 14)?;
+    let days: u64 = reader.or(NAME, "retention of dead letters in days (BUS=postgres)", 14)?;
     if (1..=3650).contains(&days) {
         return Some(Duration::from_secs(days * 24 * 60 * 60));
     }
@@ -220,19 +230,23 @@ fn dead_letters_kept(reader: &mut Reader<'_>) -> Option<Duration> {
 /// instance role) is used.
 pub fn aws_settings(reader: &mut Reader<'_>) -> Option<AwsSettings> {
     let region = reader.or("AWS_REGION", "region of SNS, SQS and SES", "us-east-1".to_owned());
-    let endpoint_url =
-        reader.optional("AWS_ENDPOINT_URL", "another endpoint for SNS, SQS and SES (an emulator)");
+    let endpoint_url = reader.optional(
+        "AWS_ENDPOINT_URL",
+        "endpoint in place of AWS's for SNS, SQS and SES (an emulator)",
+    );
     let sns_endpoint_url =
-        reader.optional("AWS_ENDPOINT_URL_SNS", "another endpoint for SNS alone");
+        reader.optional("AWS_ENDPOINT_URL_SNS", "endpoint in place of AWS's for SNS alone");
     let sqs_endpoint_url =
-        reader.optional("AWS_ENDPOINT_URL_SQS", "another endpoint for SQS alone");
+        reader.optional("AWS_ENDPOINT_URL_SQS", "endpoint in place of AWS's for SQS alone");
     let ses_endpoint_url =
-        reader.optional("AWS_ENDPOINT_URL_SES", "another endpoint for SES alone");
-    let key_id =
-        reader.live_value("AWS_ACCESS_KEY_ID", "static credentials (else the SDK's own chain)");
-    let secret = reader
-        .live_secret("AWS_SECRET_ACCESS_KEY", "static credentials (else the SDK's own chain)");
-    let token = reader.secret("AWS_SESSION_TOKEN", "session of temporary credentials");
+        reader.optional("AWS_ENDPOINT_URL_SES", "endpoint in place of AWS's for SES alone");
+    let key_id = reader
+        .live_value("AWS_ACCESS_KEY_ID", "static AWS credentials; unset: the SDK's default chain");
+    let secret = reader.live_secret(
+        "AWS_SECRET_ACCESS_KEY",
+        "static AWS credentials; unset: the SDK's default chain",
+    );
+    let token = reader.secret("AWS_SESSION_TOKEN", "session token of temporary AWS credentials");
     // The SDK itself reads temporary credentials and everything else that is not a plain pair.
     let key = key_id.zip(secret).filter(|_| token.is_none());
     let credentials = key.map(|(key_id, secret)| AwsCredentials { key_id, secret });
@@ -249,11 +263,8 @@ pub fn aws_settings(reader: &mut Reader<'_>) -> Option<AwsSettings> {
 /// Reads `RETENTION_DAYS`, the retention of events and deliveries that have ended.
 pub fn retention(reader: &mut Reader<'_>) -> Option<chrono::TimeDelta> {
     const NAME: &str = "RETENTION_DAYS";
-    let days: i64 = reader.or(
-        NAME,
-        "days for which events and deliveries are kept once they have ended",
-        90,
-    )?;
+    let days: i64 =
+        reader.or(NAME, "retention of events, and of deliveries that have ended, in days", 90)?;
     if (1..=3650).contains(&days) {
         return Some(chrono::TimeDelta::days(days));
     }
@@ -267,7 +278,7 @@ pub fn user_events(reader: &mut Reader<'_>) -> Option<u32> {
     const NAME: &str = "USER_EVENTS_PER_SECOND";
     let share = reader.or(
         NAME,
-        "messages of one user published in a second; the rest waits in the outbox",
+        "messages of one user published per second; the others wait in the outbox",
         USER_EVENTS_PER_SECOND,
     )?;
     if (10..=1_000_000).contains(&share) {

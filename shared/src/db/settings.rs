@@ -62,15 +62,21 @@ impl DbSettings {
     /// Reads `DATABASE_URL`, or `DB_HOST DB_PORT DB_NAME DB_USER DB_PASS`; `DB_MAX_CONNECTIONS`;
     /// and how TLS is used, `DB_SSLMODE DB_SSLROOTCERT`.
     pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
-        let url = reader
-            .live_secret("DATABASE_URL", "PostgreSQL, as postgres://user:password@host:port/name");
-        let host = reader.optional::<String>("DB_HOST", "PostgreSQL host, instead of DATABASE_URL");
-        let port = reader.or("DB_PORT", "PostgreSQL port", 5432);
-        let name = reader.optional::<String>("DB_NAME", "PostgreSQL database");
-        let user = reader.live_value("DB_USER", "PostgreSQL user");
-        let password = reader.live_secret("DB_PASS", "PostgreSQL password");
+        let url = reader.live_secret(
+            "DATABASE_URL",
+            "PostgreSQL, as postgres://user:password@host:port/name; this or DB_HOST is required",
+        );
+        let host = reader.optional::<String>(
+            "DB_HOST",
+            "host of PostgreSQL, in place of DATABASE_URL; needs DB_NAME and DB_USER",
+        );
+        let port = reader.or("DB_PORT", "port of PostgreSQL, with DB_HOST", 5432);
+        let name = reader.optional::<String>("DB_NAME", "name of the database, with DB_HOST");
+        let user = reader.live_value("DB_USER", "user of the database, with DB_HOST");
+        let password = reader.live_secret("DB_PASS", "password of the database user, with DB_HOST");
         let tls = Tls::read(reader);
-        let max_connections = reader.or("DB_MAX_CONNECTIONS", "connections to PostgreSQL", 10)?;
+        let max_connections =
+            reader.or("DB_MAX_CONNECTIONS", "largest number of connections to the database", 10)?;
         let source = match url {
             Some(url) => {
                 let url = DbUrl::new(url, tls?);

@@ -39,14 +39,17 @@ impl Tls {
     /// Reads `DB_SSLMODE DB_SSLROOTCERT`, and libpq's `PGSSLMODE PGSSLROOTCERT` where they are not
     /// set.
     pub(crate) fn read(reader: &mut Reader<'_>) -> Option<Self> {
-        let app_env =
-            reader.or("APP_ENV", "local, development, staging or production", AppEnv::Local);
+        let app_env = reader.or(
+            "APP_ENV",
+            "environment: local, development, staging or production",
+            AppEnv::Local,
+        );
         let modes = [
             mode(
                 reader,
                 "DB_SSLMODE",
-                "TLS to PostgreSQL: disable, prefer, require, verify-ca or verify-full; unset, \
-                require outside of local, but to this machine",
+                "TLS to PostgreSQL: disable, prefer, require, verify-ca or verify-full; unset: \
+                 require, except with APP_ENV=local or to this machine",
             ),
             mode(reader, "PGSSLMODE", "the same, where DB_SSLMODE is not set"),
         ];
@@ -54,7 +57,7 @@ impl Tls {
             root(
                 reader,
                 "DB_SSLROOTCERT",
-                "certificates (PEM, or a path) that PostgreSQL's must come from, beside the \
+                "certificate authorities of PostgreSQL (PEM, or a path), in addition to the \
                 system's",
             ),
             root(reader, "PGSSLROOTCERT", "the same, where DB_SSLROOTCERT is not set"),

@@ -43,7 +43,8 @@ pub struct HeldMemory {
 /// Reads `HTTP_BODY_MEMORY_MIB`.
 pub(super) fn read(reader: &mut Reader<'_>) -> Option<usize> {
     const NAME: &str = "HTTP_BODY_MEMORY_MIB";
-    let about = "MiB that request bodies may take together, and answers that wait as much again";
+    let about =
+        "memory of all request bodies together, in MiB; waiting answers may use as much again";
     let mib = reader.or(NAME, about, DEFAULT_MIB)?;
     if (8..=4_096).contains(&mib) {
         return Some(mib);

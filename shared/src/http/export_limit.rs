@@ -143,7 +143,8 @@ impl ExportLimit {
 
     /// Reads `EXPORTS_MAX`.
     pub fn read(reader: &mut Reader<'_>) -> Option<usize> {
-        let most = reader.or("EXPORTS_MAX", "exports that a process writes at once, 1 to 64", 4);
+        let most =
+            reader.or("EXPORTS_MAX", "exports that a process writes at the same time, 1 to 64", 4);
         if most.is_some_and(|most| !(1..=64).contains(&most)) {
             reader.fault("EXPORTS_MAX", "is malformed: expected 1 to 64");
         }

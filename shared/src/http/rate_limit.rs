@@ -51,8 +51,8 @@ impl RateLimit {
         const RANGE: &str = "is malformed: expected a number up to 1000000";
         let (rate, size) = ("RATE_LIMIT_PER_SECOND", "RATE_LIMIT_BURST");
         let per_second: Option<u32> =
-            reader.or(rate, "calls a second of one user, for each replica; 0: no limit", 60);
-        let burst: Option<u32> = reader.or(size, "calls of one user at once", 300);
+            reader.or(rate, "calls of one user per second and replica; 0: no limit", 60);
+        let burst: Option<u32> = reader.or(size, "calls of one user in a burst", 300);
         for (name, value, least) in [(rate, per_second, 0), (size, burst, 1)] {
             if value.is_some_and(|value| !(least..=1_000_000).contains(&value)) {
                 reader.fault(name, RANGE);

@@ -44,7 +44,7 @@ impl ApiSettings {
     pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
         let origins = reader.optional(
             "CORS_ALLOWED_ORIGINS",
-            "origins of web clients, comma-separated, or * for any; none by default",
+            "origins of web clients, separated by commas, or * for any; unset: none",
         );
         let rate_limit = RateLimit::read(reader);
         let internal = Self::read_internal(reader);
@@ -57,8 +57,8 @@ impl ApiSettings {
     pub fn read_internal(reader: &mut Reader<'_>) -> Option<Self> {
         let hosts = reader.optional(
             "ALLOWED_HOSTS",
-            "host names the API answers to, comma-separated (guards against DNS rebinding); any by \
-             default",
+            "host names that the API answers to, separated by commas (guards against DNS \
+            rebinding); unset: any",
         );
         let body_memory_mib = body_memory::read(reader);
         let server = ServerSettings::read(reader);

@@ -51,7 +51,7 @@ impl ServerSettings {
         let max_connections = number(
             reader,
             "MAX_CONNECTIONS",
-            "REST connections open at once",
+            "largest number of open REST connections",
             default.max_connections,
             1..=100_000,
         );
@@ -60,22 +60,22 @@ impl ServerSettings {
         };
         let header_timeout = seconds(
             "HTTP_HEADER_TIMEOUT_SECONDS",
-            "time for a complete request head",
+            "time limit of a request head, in seconds",
             default.header_timeout,
         );
         let body_timeout = seconds(
             "HTTP_BODY_TIMEOUT_SECONDS",
-            "time for a complete request body",
+            "time limit of a request body, in seconds",
             default.body_timeout,
         );
         let idle_timeout = seconds(
             "HTTP_IDLE_TIMEOUT_SECONDS",
-            "time between two requests on a connection",
+            "time limit of an idle connection, in seconds",
             default.idle_timeout,
         );
         let write_timeout = seconds(
             "HTTP_WRITE_TIMEOUT_SECONDS",
-            "time in which a client takes the next part of an answer",
+            "time in seconds in which a client must read the next part of an answer",
             default.write_timeout,
         );
         Some(Self {
