@@ -8,7 +8,7 @@ OK_OR_NOT = [(None, "green"), (0.001, "orange"), (0.01, "red")]
 
 
 def _share(status):
-    """The part of all requests that is answered so; none where nothing is."""
+    """The share of all requests with such a status; none without requests."""
     asked = per_second(f"{LATENCY}_count", labels=API)
     return f"({per_second(f'{LATENCY}_count', labels=f'{API}, {status}')} or 0 * {asked}) / {asked}"
 
@@ -17,9 +17,9 @@ def _now():
     within = quantile(0.99, LATENCY, labels=API)
     return [
         figure("Requests", per_second(f"{LATENCY}_count", labels=API), "reqps", width=6),
-        figure("Our errors", _share('status=~"5.."'), "percentunit", "The part that is answered with a 5xx.", OK_OR_NOT, width=6),
+        figure("Our errors", _share('status=~"5.."'), "percentunit", "Share of requests that are answered with a 5xx.", OK_OR_NOT, width=6),
         figure("99 % within", within, "s", steps=[(None, "green"), (0.5, "orange"), (1, "red")], width=6),
-        figure("Budget: burn rate of an hour", f'slo:burn_rate:1h{{{HERE}, slo="rest", {API}}}', width=6),
+        figure("Burn rate over 1h", f'slo:burn_rate:1h{{{HERE}, slo="rest", {API}}}', width=6),
     ]
 
 
@@ -43,8 +43,8 @@ def _errors():
     failed = [(count(f"{LATENCY}_count", "method, route, status", f'{API}, status=~"5.."'), "{{status}} {{method}} {{route}}")]
     refused = [(count(f"{LATENCY}_count", "method, route, status", f'{API}, status=~"4.."'), "{{status}} {{method}} {{route}}")]
     return [
-        series("Ours (5xx)", failed, about="The log line with the request's id has the whole chain of causes.", width=12),
-        series("The clients' (4xx)", refused, width=12),
+        series("Server errors (5xx)", failed, about="The log line with the request id has the chain of causes.", width=12),
+        series("Client errors (4xx)", refused, width=12),
     ]
 
 

@@ -1,8 +1,8 @@
-"""The suite as a whole: does it deliver, in time, and does anything wait?"""
+"""The suite as a whole: traffic, lateness, outcomes and backlogs."""
 
 from panels import HERE, SERVICES, count, dashboard, figure, heatmap, per_second, quantile, quantiles, selector, series, states
 
-LANE = {0: ("open", "green"), 1: ("paused", "orange"), 2: ("stopped", "red")}
+BREAKER = {0: ("closed", "green"), 1: ("paused", "orange"), 2: ("open", "red")}
 IN_TIME = [(None, "green"), (0.25, "orange"), (2.5, "red")]
 
 
@@ -15,14 +15,14 @@ def _health():
         figure("Alarms", alarms, steps=[(None, "green"), (1, "red")], about="Alarms that fire, of any severity."),
         figure("Processes that answer", answering),
         figure("Accepted by providers", per_second("reminders_delivery_lateness_seconds_count"), "cps"),
-        figure("Push, 99 % within", promised, "s", "From the time that was asked for to FCM's acceptance.", IN_TIME),
-        figure("Waiting in outboxes", waiting, steps=[(None, "green"), (5000, "orange")]),
+        figure("Push, 99 % within", promised, "s", "From the due time to FCM's acceptance.", IN_TIME),
+        figure("Messages in outboxes", waiting, steps=[(None, "green"), (5000, "orange")]),
         figure(
-            "Lanes",
+            "Circuit breakers",
             f"max({selector('reminders_circuit_breaker_state')})",
-            about="The worst of all lanes.",
+            about="The worst state of all channels.",
             steps=[(None, "green"), (1, "orange"), (2, "red")],
-            words={value: text for value, (text, _) in LANE.items()},
+            words={value: text for value, (text, _) in BREAKER.items()},
         ),
     ]
 
@@ -37,13 +37,13 @@ def _traffic():
     return [
         series("Requests", [(per_second("reminders_http_request_duration_seconds_count", "job"), "{{job}}")], "reqps"),
         series("Reminders", reminders, "cps"),
-        series("Due occurrences", due, "cps", "What the scheduler claims, hands to the topic, or ends without sending."),
+        series("Due occurrences", due, "cps", "Occurrences that the scheduler claims, publishes, or ends without a send."),
     ]
 
 
 def _lateness():
-    late = "From the time that was asked for to the provider's acceptance."
-    claimed = "From the time that was asked for to the scheduler's claim."
+    late = "From the due time to the provider's acceptance."
+    claimed = "From the due time to the scheduler's claim."
     # Prometheus 3 writes a whole bound with its decimal point.
     bounds = {'le="0.25"': "within 250 ms", 'le=~"1|1.0"': "within 1 s", 'le=~"30|30.0"': "within 30 s"}
     within = {bound: per_second("reminders_delivery_lateness_seconds_bucket", labels=bound) for bound in bounds}
@@ -66,13 +66,13 @@ def _outcomes():
         (count("reminders_deliveries_corrected_total", "reason"), "corrected: {{reason}}"),
     ]
     feedback = [(count("reminders_email_feedback_total", "kind"), "{{kind}}")]
-    classes = "Gone and rejected are final; throttled and unavailable are tried again; misconfigured stops the lane."
+    classes = "Gone and rejected are final; throttled and unavailable are retried; misconfigured opens the circuit breaker."
     return [
         series("Attempts by class", attempts, "cps", classes, stacked=True),
-        series("Deliveries by state", ends, "cps", "Pending: tried, and to be tried again.", stacked=True),
-        states("Lanes", f"max by (channel) ({selector('reminders_circuit_breaker_state')})", "{{channel}}", LANE, "The worst of all processes.", 8),
-        series("Not sent, or taken back", unsent, about="Occurrences that were not sent; deliveries that SES took back.", width=12),
-        series("What SES says afterwards", feedback, width=12),
+        series("Deliveries by state", ends, "cps", "Pending: attempted, and waits for a retry.", stacked=True),
+        states("Circuit breakers", f"max by (channel) ({selector('reminders_circuit_breaker_state')})", "{{channel}}", BREAKER, "The worst state of all processes.", 8),
+        series("Not sent, or corrected", unsent, about="Occurrences that were not sent; deliveries that failed after SES had accepted them.", width=12),
+        series("Notices of SES", feedback, width=12),
     ]
 
 
@@ -85,39 +85,39 @@ def _backlog():
     settled = [(count("reminders_consumer_messages_total", "queue, outcome", 'outcome!="done"'), "{{queue}} {{outcome}}")]
     repeated = [
         (count("reminders_scheduler_stale_total"), "published again"),
-        (count("reminders_outcomes_stale_total"), "outcome after its lease"),
-        (count("reminders_delivery_leases_expired_total", "channel"), "lease lost: {{channel}}"),
-        (count("reminders_scheduler_leases_expired_total"), "lease lost: scheduler"),
+        (count("reminders_outcomes_stale_total"), "outcome after its lease expired"),
+        (count("reminders_delivery_leases_expired_total", "channel"), "lease expired: {{channel}}"),
+        (count("reminders_scheduler_leases_expired_total"), "lease expired: scheduler"),
     ]
-    lanes = [
-        (f"sum by (channel) ({selector('reminders_dispatcher_permits_used')})", "places taken: {{channel}}"),
+    dispatchers = [
+        (f"sum by (channel) ({selector('reminders_dispatcher_permits_used')})", "permits used: {{channel}}"),
         (f"sum by (channel) ({selector('reminders_dispatcher_attempts_in_flight')})", "in flight: {{channel}}"),
     ]
     return [
-        series("Outbox: waiting", [(f"namespace_job:reminders_outbox_messages:max{{{HERE}}}", "{{job}}")]),
+        series("Outbox: messages that wait", [(f"namespace_job:reminders_outbox_messages:max{{{HERE}}}", "{{job}}")]),
         series("Outbox: published", published, "cps"),
-        series("Queues", moving, "cps", "Where less comes out than goes in, the queue grows."),
-        series("Dead letters and returns", settled, about="Rejected: dead-lettered. Retry: back to the queue."),
-        series("In memory of the lanes", lanes),
-        series("Repeats", repeated, about="Leases that ran out, and what was done twice because of it."),
+        series("Queues", moving, "cps", "The queue grows while more messages go in than come out."),
+        series("Dead letters and returns", settled, about="Rejected: dead-lettered. Retry: returned to the queue."),
+        series("Dispatchers", dispatchers, about="Deliveries held in memory, and attempts in flight."),
+        series("Repeats", repeated, about="Leases that expired, and the repetitions that followed."),
     ]
 
 
 def _database():
     failing = [
-        (count("reminders_scheduler_database_failures_total"), "scheduler: statements failed"),
-        (count("reminders_scheduler_publish_failures_total"), "scheduler: publishing failed"),
-        (count("reminders_consumer_batch_retries_total", labels='job="event-service"'), "event-service: batches tried again"),
+        (count("reminders_scheduler_database_failures_total"), "scheduler: queries failed"),
+        (count("reminders_scheduler_publish_failures_total"), "scheduler: publications failed"),
+        (count("reminders_consumer_batch_retries_total", labels='job="event-service"'), "event-service: batches retried"),
     ]
     return [
         series("Failures", failing),
-        series("Claims", quantiles("reminders_scheduler_claim_duration_seconds"), "s", "One statement that claims what is due."),
+        series("Claims", quantiles("reminders_scheduler_claim_duration_seconds"), "s", "One query that claims due occurrences."),
         series("Batches of events", quantiles("reminders_events_batch_duration_seconds"), "s", "One transaction that applies a batch."),
     ]
 
 
 def _budget():
-    about = "1 uses a budget up in just 30 days. 14.4 in an hour, and 6 in six hours, page."
+    about = "At a rate of 1, a budget lasts 30 days. 14.4 over an hour, and 6 over six hours, raise a critical alarm."
     return [
         series(f"Burn rate over {window}", [(f"slo:burn_rate:{window}{{{HERE}}}", "{{slo}} {{job}}")], about=about, limit=limit)
         for window, limit in (("1h", 14.4), ("6h", 6), ("3d", 1))
@@ -141,7 +141,7 @@ def _pods():
 DASHBOARD = dashboard(
     "reminders-suite",
     "Reminders: suite",
-    "Whether reminders arrive, in time, and what waits.",
+    "Traffic, lateness, outcomes and backlogs of all services.",
     [
         ("Now", _health()),
         ("Traffic", _traffic()),

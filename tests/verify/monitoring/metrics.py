@@ -89,7 +89,7 @@ def words():
 @functools.cache
 def bounds():
     """The bounds of the histograms' buckets, as Prometheus 2 and 3 write them."""
-    text = (ROOT / "shared/src/telemetry.rs").read_text()
+    text = (ROOT / "shared/src/telemetry/metrics.rs").read_text()
     listed = re.search(r"let seconds =\s*\[([^\]]+)\]", text)[1]
     numbers = [float(number) for number in listed.split(",") if number.strip()]
     return {f"{number:g}" for number in numbers} | {str(number) for number in numbers} | {"+Inf"}

@@ -16,9 +16,17 @@ from monitoring.metrics import TARGET, bounds, exposed, words
 RULES = sorted((ROOT / "infra/monitoring/rules").glob("*.yml"))
 HISTOGRAM = ("_bucket", "_count", "_sum")
 POD = frozenset({"namespace", "pod"})
-# Not ours: Prometheus's own, kube-state-metrics's (v2) and cAdvisor's, with the labels that we may use.
+# Not recorded by macros: Prometheus's own, the standard ones of a process (shared/src/telemetry/process.rs),
+# kube-state-metrics's (v2) and cAdvisor's, with the labels that we may use.
 OTHERS = {
     "up": TARGET,
+    "process_cpu_seconds_total": TARGET,
+    "process_max_fds": TARGET,
+    "process_open_fds": TARGET,
+    "process_resident_memory_bytes": TARGET,
+    "process_start_time_seconds": TARGET,
+    "process_threads": TARGET,
+    "process_virtual_memory_bytes": TARGET,
     "probe_success": TARGET | {"path"},
     "traefik_service_requests_total": TARGET | {"service", "code"},
     "ALERTS": TARGET | {"alertname", "alertstate", "severity"},
