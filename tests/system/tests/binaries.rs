@@ -2,9 +2,14 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use nix::sys::signal::Signal;
+use serde_json::{Value, json};
 use shared::bus::{BusSettings, Message};
-use support::{ministack::MiniStack, process::Command};
+use support::{ministack::MiniStack, process::Command, wait_until};
 use system::{Bus, Service, TestSuite, aws};
+
+/// Time within which a process does what a test waits for.
+const LIMIT: Duration = Duration::from_secs(30);
 
 fn without_variables(service: Service) -> Command {
     Command::new(service.binary()).without_ports()
@@ -15,8 +20,9 @@ async fn prints_help_and_version() {
     for service in Service::ALL {
         let (code, help) = without_variables(service).arg("--help").run().await;
         assert_eq!(code, Some(0));
-        for command in ["serve", "migrate", "config", "healthcheck"] {
-            assert!(help.contains(command), "{help}");
+        for word in ["serve", "migrate", "config", "healthcheck", "DATABASE_URL", "[default: 9090]"]
+        {
+            assert!(help.contains(word), "{word}: {help}");
         }
         let (code, version) = without_variables(service).arg("--version").run().await;
         assert_eq!(
@@ -141,6 +147,99 @@ async fn checks_health_of_process_on_same_host() {
         let (code, output) = ask().run().await;
         assert_eq!(code, Some(1), "{output}");
         assert!(output.contains("could not connect"), "{output}");
+    }
+}
+
+/// Lines of a log that are JSON, each with its service.
+fn json_lines(service: Service, log: &str) -> Vec<Value> {
+    let lines = log.lines().map(|line| {
+        let line: Value =
+            serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        assert_eq!(line["service"], service.binary(), "{line}");
+        assert!(line["level"].is_string() && line["message"].is_string(), "{line}");
+        line
+    });
+    lines.collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn logs_json_lines_from_the_first_to_the_last() {
+    let suite = TestSuite::empty(Bus::Postgres).await;
+    for service in Service::ALL {
+        let mut process = suite
+            .command(service)
+            .envs([("LOG_FORMAT", "json"), ("RUST_LOG", "debug")])
+            .without_ports()
+            .start()
+            .await;
+        let announced = |log: &str| {
+            let whole = &log[..log.rfind('\n').map_or(0, |end| end + 1)];
+            let lines = json_lines(service, whole);
+            lines.into_iter().find(|line| line.get("admin").is_some())
+        };
+        wait_until(LIMIT, async || announced(&process.log()).is_some()).await;
+        let ports = announced(&process.log()).expect("the line that names the ports");
+        if let Some(rest) = ports["rest"].as_str() {
+            let client = support::http::Client::new(format!("http://{rest}"));
+            client.get("/openapi.json?secret=query").await;
+            let answered = r#""message":"request answered""#;
+            wait_until(LIMIT, async || process.log().contains(answered)).await;
+        }
+        process.signal(Signal::SIGTERM);
+        assert_eq!(process.ended(LIMIT).await, Some(0));
+        let lines = json_lines(service, &process.log());
+        let requests = lines.iter().filter(|line| line["message"] == "request answered");
+        for request in requests {
+            assert_eq!(request["http.route"], "/openapi.json", "{request}");
+            assert_eq!(
+                (&request["http.method"], &request["level"]),
+                (&json!("GET"), &json!("DEBUG"))
+            );
+            assert!(request["request.id"].is_string() && request["latency_ms"].is_number());
+        }
+        assert!(!process.log().contains("secret=query"));
+    }
+}
+
+#[tokio::test]
+async fn reports_faults_as_one_json_line_when_asked() {
+    for service in Service::ALL {
+        let (code, report) =
+            without_variables(service).env("LOG_FORMAT", "json").env("PORT", "s3cret").run().await;
+        assert_eq!(code, Some(78), "{report}");
+        let [line] = json_lines(service, &report).try_into().expect("one line");
+        let faults = line["faults"].as_array().expect("a list");
+        for name in ["BUS", "DATABASE_URL", "PORT"] {
+            assert!(faults.iter().any(|fault| fault["variable"] == name), "{name}: {line}");
+        }
+        assert!(!report.contains("s3cret"), "{report}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn describes_every_metric_it_exposes() {
+    let suite = TestSuite::empty(Bus::Postgres).await;
+    for service in Service::ALL {
+        let process = suite.command(service).start().await;
+        process.ready(LIMIT).await;
+        let client = support::http::Client::new(process.admin_url());
+        let metrics = client.get("/metrics").await.body.as_str().expect("text").to_owned();
+        let types = metrics.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+        let names: Vec<_> = types.filter_map(|line| line.split(' ').next()).collect();
+        for name in &names {
+            assert!(name.starts_with("reminders_") || name.starts_with("process_"), "{name}");
+            assert!(metrics.contains(&format!("# HELP {name} ")), "{name} has no help text");
+        }
+        for name in [
+            "reminders_build_info",
+            "reminders_database_connections",
+            "reminders_database_connections_max",
+            "process_cpu_seconds_total",
+            "process_resident_memory_bytes",
+        ] {
+            assert!(names.contains(&name), "{name} of {}: {metrics}", service.binary());
+        }
+        process.kill().await;
     }
 }
 
