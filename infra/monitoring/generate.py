@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""Writes what Kubernetes gets of the monitoring: the rules as PrometheusRules, the dashboards as JSON.
+"""Generates the monitoring of Kubernetes: rules as PrometheusRules, dashboards as JSON.
 
     infra/monitoring/generate.py            write k8s/components/monitoring/{rules,dashboards}
-    infra/monitoring/generate.py --check    only say what would change; exit status 1 if anything would
+    infra/monitoring/generate.py --check    only report changes; exit status 1 if there are any
 
-The rules are written once, in infra/monitoring/rules, as Prometheus reads them; a PrometheusRule is the same text below `spec`.
-The dashboards are written once, in infra/monitoring/dashboards; compose mounts the JSON that Kubernetes gets.
+The source of the rules is infra/monitoring/rules, in Prometheus's own format; a PrometheusRule is
+the same text below `spec`. The source of the dashboards is infra/monitoring/dashboards; compose
+mounts the same JSON as Kubernetes.
 """
 
 import argparse
@@ -15,7 +16,10 @@ import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
 TARGET = HERE.parents[1] / "k8s" / "components" / "monitoring"
-NOTE = "# Written by infra/monitoring/generate.py from infra/monitoring/rules/{name}; change it there.\n"
+NOTE = (
+    "# Written by infra/monitoring/generate.py from infra/monitoring/rules/{name};"
+    " change it there.\n"
+)
 HEAD = """apiVersion: monitoring.coreos.com/v1
 kind: PrometheusRule
 metadata:
@@ -35,7 +39,12 @@ def rules():
         lines = source.read_text().splitlines(keepends=True)
         begin = next(place for place, line in enumerate(lines) if line.startswith("groups:"))
         body = "".join(f"  {line}" if line.strip() else line for line in lines[begin:])
-        text = NOTE.format(name=source.name) + "".join(lines[:begin]) + HEAD.format(name=source.stem) + body
+        text = (
+            NOTE.format(name=source.name)
+            + "".join(lines[:begin])
+            + HEAD.format(name=source.stem)
+            + body
+        )
         yield TARGET / "rules" / f"{source.stem}.yaml", text
 
 
@@ -47,19 +56,33 @@ def dashboards():
 
     known = {"suite": suite.DASHBOARD, "rest": rest.DASHBOARD, **services.DASHBOARDS}
     for name, content in known.items():
-        yield TARGET / "dashboards" / f"{name}.json", json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+        yield (
+            TARGET / "dashboards" / f"{name}.json",
+            json.dumps(content, indent=1, ensure_ascii=False) + "\n",
+        )
 
 
 def main():
-    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("--check", action="store_true", help="write nothing; exit with 1 if something is not as generated")
+    arguments = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    arguments.add_argument(
+        "--check",
+        action="store_true",
+        help="write nothing; exit with 1 if something is not as generated",
+    )
     check = arguments.parse_args().check
     wanted = dict([*rules(), *dashboards()])
     known = {*(TARGET / "rules").glob("*.yaml"), *(TARGET / "dashboards").glob("*.json")}
-    changed = [path for path, text in wanted.items() if not path.exists() or path.read_text() != text]
+    changed = [
+        path for path, text in wanted.items() if not path.exists() or path.read_text() != text
+    ]
     surplus = sorted(known - wanted.keys())
     for path in changed + surplus:
-        print(f"{'differs' if check else 'written' if path in wanted else 'removed'}: {path.relative_to(HERE.parents[1])}")
+        print(
+            f"{'differs' if check else 'written' if path in wanted else 'removed'}:"
+            f" {path.relative_to(HERE.parents[1])}"
+        )
     if check:
         return 1 if changed or surplus else 0
     for path in changed:

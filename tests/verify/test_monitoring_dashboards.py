@@ -1,4 +1,4 @@
-"""Dashboards are what Grafana understands, are as generated, and reach Grafana with compose as in Kubernetes."""
+"""Dashboards fit Grafana's schema, are as generated, and are mounted by compose."""
 
 import json
 
@@ -53,7 +53,11 @@ def test_panels_have_their_places_and_say_what_they_show(name):
     taken = set()
     for panel in panels:
         place = panel["gridPos"]
-        cells = {(x, y) for x in range(place["x"], place["x"] + place["w"]) for y in range(place["y"], place["y"] + place["h"])}
+        cells = {
+            (x, y)
+            for x in range(place["x"], place["x"] + place["w"])
+            for y in range(place["y"], place["y"] + place["h"])
+        }
         assert place["x"] + place["w"] <= 24 and not cells & taken, panel["title"]
         taken |= cells
         assert panel["title"] and (panel["type"] == "row" or panel["targets"])
@@ -62,7 +66,11 @@ def test_panels_have_their_places_and_say_what_they_show(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_queries_ask_for_one_environment_of_the_chosen_source(name):
     for panel, target in targets(dashboards()[name]):
-        assert panel["datasource"] == target["datasource"] == {"type": "prometheus", "uid": "${datasource}"}
+        assert (
+            panel["datasource"]
+            == target["datasource"]
+            == {"type": "prometheus", "uid": "${datasource}"}
+        )
         assert 'namespace="$namespace"' in target["expr"], panel["title"]
 
 
@@ -73,7 +81,9 @@ def test_prometheus_can_read_every_query(tmp_path):
         for place, (_, target) in enumerate(targets(content))
     ]
     names = [{**rule, "record": f"query{place}"} for place, rule in enumerate(read)]
-    (tmp_path / "queries.yml").write_text(yaml.safe_dump({"groups": [{"name": "queries", "rules": names}]}))
+    (tmp_path / "queries.yml").write_text(
+        yaml.safe_dump({"groups": [{"name": "queries", "rules": names}]})
+    )
     run("promtool", "check", "rules", tmp_path / "queries.yml")
 
 
@@ -82,10 +92,15 @@ def test_compose_gives_grafana_its_source_and_the_dashboards():
     ours = [mount.split(":") for mount in grafana["volumes"] if mount.startswith(".")]
     mounts = {target: (ROOT / source).resolve() for source, target, _ in ours}
     assert mounts["/etc/grafana/provisioning"] == GRAFANA / "provisioning"
-    provider = yaml.safe_load((GRAFANA / "provisioning/dashboards/reminders.yml").read_text())["providers"][0]
+    provider = yaml.safe_load((GRAFANA / "provisioning/dashboards/reminders.yml").read_text())[
+        "providers"
+    ][0]
     assert mounts[provider["options"]["path"]] == FOLDER
-    source = yaml.safe_load((GRAFANA / "provisioning/datasources/prometheus.yml").read_text())["datasources"][0]
+    source = yaml.safe_load((GRAFANA / "provisioning/datasources/prometheus.yml").read_text())[
+        "datasources"
+    ][0]
     assert source["url"] == "http://prometheus:9090" and source["isDefault"]
-    scraped = yaml.safe_load((ROOT / "infra/monitoring/prometheus.yml").read_text())["global"]["scrape_interval"]
+    scraped = yaml.safe_load((ROOT / "infra/monitoring/prometheus.yml").read_text())["global"][
+        "scrape_interval"
+    ]
     assert source["jsonData"]["timeInterval"] == scraped, "what $__rate_interval is made of"
-

@@ -1,4 +1,4 @@
-"""What an environment's Prometheus and Grafana get: the rules with the environment's namespace, and the pods to ask."""
+"""Monitoring of an environment: rules with its namespace, dashboards, and the pods to scrape."""
 
 import functools
 import json
@@ -41,10 +41,17 @@ def bare(name):
         # A fact is no object of the cluster.
         options = {"annotations": {"config.kubernetes.io/local-config": "true"}}
         facts = {"name": "facts", "literals": [f"NAMESPACE={name}"], "options": options}
-        (overlay / "base/kustomization.yaml").write_text(yaml.safe_dump({"configMapGenerator": [facts]}))
+        (overlay / "base/kustomization.yaml").write_text(
+            yaml.safe_dump({"configMapGenerator": [facts]})
+        )
         components = [MONITORING, f"{MONITORING}/dashboards"]
         prefix = f"{ENVIRONMENTS[name]}-"
-        content = {"namespace": name, "namePrefix": prefix, "resources": ["base"], "components": components}
+        content = {
+            "namespace": name,
+            "namePrefix": prefix,
+            "resources": ["base"],
+            "components": components,
+        }
         (overlay / "kustomization.yaml").write_text(yaml.safe_dump(content))
         return built(overlay)
 
@@ -58,11 +65,15 @@ def whole(name):
 
 def rules(items):
     """Each PrometheusRule's groups by its name without the environment's prefix."""
-    return {item["metadata"]["name"].split("-", 1)[1]: item["spec"] for item in items if item["kind"] == "PrometheusRule"}
+    return {
+        item["metadata"]["name"].split("-", 1)[1]: item["spec"]
+        for item in items
+        if item["kind"] == "PrometheusRule"
+    }
 
 
 def of_compose(spec, name):
-    """Rules with compose's namespace in place of an environment's, which every expression must name once."""
+    """Rules with compose's namespace for the environment's, which each expression names once."""
     for rule in [rule for group in spec["groups"] for rule in group["rules"]]:
         assert rule["expr"].count(f'namespace="{name}"') == 1, rule["expr"]
         rule["expr"] = rule["expr"].replace(f'namespace="{name}"', 'namespace="compose"')
@@ -81,7 +92,9 @@ def test_rules_name_the_environment_and_are_else_the_ones_that_promtool_tests(en
 
 
 def test_the_prometheus_operators_schemas_are_kept():
-    objects = [item for item in bare("production") if item["apiVersion"] == "monitoring.coreos.com/v1"]
+    objects = [
+        item for item in bare("production") if item["apiVersion"] == "monitoring.coreos.com/v1"
+    ]
     assert {item["kind"] for item in objects} == {"PodMonitor", "Probe", "PrometheusRule"}
     run("node", "--input-type=module", "-e", VALIDATE, MODELS, input=json.dumps(objects))
 
@@ -91,8 +104,12 @@ def test_grafanas_sidecar_finds_every_dashboard_under_one_name():
     for item in bare("production"):
         if item["kind"] == "ConfigMap":
             assert item["metadata"]["labels"]["grafana_dashboard"] == "1"
-            assert not re.search(r"-[a-z0-9]{10}$", item["metadata"]["name"]), "a change would be a second dashboard beside the first"
-            found |= {name.removesuffix(".json"): json.loads(text) for name, text in item["data"].items()}
+            assert not re.search(r"-[a-z0-9]{10}$", item["metadata"]["name"]), (
+                "a change would be a second dashboard beside the first"
+            )
+            found |= {
+                name.removesuffix(".json"): json.loads(text) for name, text in item["data"].items()
+            }
     assert found == dashboards()
 
 
@@ -107,35 +124,53 @@ def test_each_service_is_found_and_nothing_else(environment):
     monitor = monitor_of(environment, "services")
     ports, found = {endpoint["port"] for endpoint in monitor["podMetricsEndpoints"]}, set()
     for item in whole(environment):
-        pod = item["spec"]["template"] if item["kind"] in ("Deployment", "StatefulSet", "Job") else None
+        pod = (
+            item["spec"]["template"]
+            if item["kind"] in ("Deployment", "StatefulSet", "Job")
+            else None
+        )
         if pod and selects(monitor["selector"], pod["metadata"]["labels"]):
             found.add(pod["metadata"]["labels"][monitor["jobLabel"]])
-            assert ports <= {port["name"] for container in pod["spec"]["containers"] for port in container["ports"]}
+            assert ports <= {
+                port["name"]
+                for container in pod["spec"]["containers"]
+                for port in container["ports"]
+            }
     assert found == set(SERVICES)
 
 
 def monitor_of(environment, name):
     """A PodMonitor of an environment by its name without the prefix."""
     monitors = (item for item in whole(environment) if item["kind"] == "PodMonitor")
-    return next(item["spec"] for item in monitors if item["metadata"]["name"].split("-", 1)[1] == name)
+    return next(
+        item["spec"] for item in monitors if item["metadata"]["name"].split("-", 1)[1] == name
+    )
 
 
 def test_public_endpoints_are_probed_by_the_ingress(environment):
     items = whole(environment)
     targets = next(item for item in items if item["kind"] == "Probe")["spec"]["targets"]["ingress"]
-    keep = re.compile(next(rule["regex"] for rule in targets["relabelingConfigs"] if rule.get("action") == "keep"))
+    keep = re.compile(
+        next(rule["regex"] for rule in targets["relabelingConfigs"] if rule.get("action") == "keep")
+    )
     probed = set()
     for ingress in (item for item in items if item["kind"] == "Ingress"):
         if selects({"matchExpressions": [], **targets["selector"]}, ingress["metadata"]["labels"]):
             paths = [path for rule in ingress["spec"]["rules"] for path in rule["http"]["paths"]]
-            probed |= {path["backend"]["service"]["name"] for path in paths if keep.fullmatch(path["path"])}
+            probed |= {
+                path["backend"]["service"]["name"] for path in paths if keep.fullmatch(path["path"])
+            }
     prefix = ENVIRONMENTS[environment]
     assert probed == {f"{prefix}-reminder-service", f"{prefix}-notification-service"}
 
 
 def test_only_own_series_are_kept_of_the_ingress_controller(environment):
     endpoint = monitor_of(environment, "ingress")["podMetricsEndpoints"][0]
-    keep = next(rule["regex"] for rule in endpoint["metricRelabelings"] if rule.get("sourceLabels") == ["service"])
+    keep = next(
+        rule["regex"]
+        for rule in endpoint["metricRelabelings"]
+        if rule.get("sourceLabels") == ["service"]
+    )
     prefix = ENVIRONMENTS[environment]
     assert re.fullmatch(keep, f"{environment}-{prefix}-reminder-service-http@kubernetes")
     assert not re.fullmatch(keep, f"{environment}-2-{prefix}-reminder-service-http@kubernetes")
@@ -146,4 +181,6 @@ def test_only_own_series_are_kept_of_the_ingress_controller(environment):
 def selects(selector, labels):
     """Whether a label selector fits some labels."""
     exactly = all(labels.get(name) == value for name, value in selector["matchLabels"].items())
-    return exactly and all(labels.get(one["key"]) in one["values"] for one in selector["matchExpressions"])
+    return exactly and all(
+        labels.get(one["key"]) in one["values"] for one in selector["matchExpressions"]
+    )

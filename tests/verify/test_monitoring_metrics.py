@@ -20,13 +20,18 @@ def problem_of(expr):
 
 
 def test_rules_ask_for_what_there_is():
-    problems = {rule.get("alert") or rule["record"]: problem_of(rule["expr"]) for _, _, rule in promql.rules()}
+    problems = {
+        rule.get("alert") or rule["record"]: problem_of(rule["expr"])
+        for _, _, rule in promql.rules()
+    }
     assert not {name: problem for name, problem in problems.items() if problem}
 
 
 @pytest.mark.parametrize("name", sorted(dashboards()))
 def test_dashboards_ask_for_what_there_is(name):
-    problems = {panel["title"]: problem_of(target["expr"]) for panel, target in targets(dashboards()[name])}
+    problems = {
+        panel["title"]: problem_of(target["expr"]) for panel, target in targets(dashboards()[name])
+    }
     assert not {title: problem for title, problem in problems.items() if problem}
 
 
@@ -76,7 +81,11 @@ def test_the_code_is_read_as_it_is_written():
         "b_seconds": ("histogram", set()),
         "c_total": ("counter", set()),
     }
-    for unreadable in ('metrics::counter!(name)', 'counter!("a_total")', 'metrics::counter!("a_total", KEY => "x")'):
+    for unreadable in (
+        "metrics::counter!(name)",
+        'counter!("a_total")',
+        'metrics::counter!("a_total", KEY => "x")',
+    ):
         with pytest.raises(AssertionError):
             scan([("shared", "a.rs", unreadable)])
 
@@ -91,8 +100,14 @@ def test_the_code_is_read_as_it_is_written():
         ('reminders_created_total{job="event-service"}', "does not expose"),
         ("rate(reminders_circuit_breaker_state[5m])", "of the gauge"),
         ("sum by (queue) (reminders_deliveries_total)", "which is not there"),
-        ("histogram_quantile(0.9, sum by (channel) (rate(reminders_delivery_lateness_seconds_bucket[5m])))", "needs le"),
-        ("sum by (channel) (reminders_circuit_breaker_state) / sum by (job) (reminders_circuit_breaker_state)", "never match"),
+        (
+            "histogram_quantile(0.9, sum by (channel) (rate(reminders_delivery_lateness_seconds_bucket[5m])))",
+            "needs le",
+        ),
+        (
+            "sum by (channel) (reminders_circuit_breaker_state) / sum by (job) (reminders_circuit_breaker_state)",
+            "never match",
+        ),
     ],
 )
 def test_what_there_is_not_is_found(expr, complaint):
@@ -100,5 +115,9 @@ def test_what_there_is_not_is_found(expr, complaint):
 
 
 def test_every_crate_that_exposes_metrics_is_read():
-    crates = {path.relative_to(ROOT).parts[0] for path in ROOT.glob("*/src/**/*.rs") if "metrics::counter!(" in path.read_text()}
+    crates = {
+        path.relative_to(ROOT).parts[0]
+        for path in ROOT.glob("*/src/**/*.rs")
+        if "metrics::counter!(" in path.read_text()
+    }
     assert crates == {crate for metric in exposed().values() for crate in metric.crates}

@@ -1,4 +1,4 @@
-"""Alarms fire when they should and rest when they should not, in their own environment, and each has its page."""
+"""Alarms fire in their own environment only if they should, and each has its page."""
 
 import functools
 import pathlib
@@ -24,7 +24,7 @@ def alarms():
 
 
 def laid_out(folder, case):
-    """The rules and some test cases where promtool looks for them. Annotations are words, and not compared."""
+    """Writes the rules, without annotations, and a test case where promtool expects them."""
     (folder / "rules").mkdir()
     for source in promql.RULES:
         content = yaml.safe_load(source.read_text())
@@ -49,13 +49,22 @@ def test_compose_is_asked_for_what_it_runs():
     services = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]
     *jobs, entry = configuration["scrape_configs"]
     for job in jobs:
-        assert job["static_configs"] == [{"targets": [f"{job['job_name']}:9090"], "labels": {"namespace": "compose"}}]
+        assert job["static_configs"] == [
+            {"targets": [f"{job['job_name']}:9090"], "labels": {"namespace": "compose"}}
+        ]
         assert job["job_name"] in services
-    exporter = next(rule["replacement"] for rule in entry["relabel_configs"] if rule.get("target_label") == "__address__")
+    exporter = next(
+        rule["replacement"]
+        for rule in entry["relabel_configs"]
+        if rule.get("target_label") == "__address__"
+    )
     assert exporter.split(":")[0] in services
     for target in entry["static_configs"]:
         address = urllib.parse.urlsplit(target["targets"][0])
-        assert address.hostname in services and target["labels"] == {"namespace": "compose", "path": address.path}
+        assert address.hostname in services and target["labels"] == {
+            "namespace": "compose",
+            "path": address.path,
+        }
     modules = yaml.safe_load((FOLDER / "blackbox.yml").read_text())["modules"]
     assert modules.keys() == set(entry["params"]["module"])
     assert ["./infra/monitoring/blackbox.yml", "/etc/blackbox/blackbox.yml", "ro"] in [
@@ -72,18 +81,35 @@ def test_alarms_fire_and_rest(case, tmp_path):
 
 @pytest.mark.parametrize("case", CASES, ids=lambda path: path.stem)
 def test_another_environment_is_none_of_its_business(case, tmp_path):
-    """What makes alarms fire, in another namespace: nothing is recorded and nothing fires (but that ours is missing or not probed)."""
+    """The series of another namespace record nothing and fire nothing.
+
+    ServiceMissing and EntryNotProbed are left out: they fire for the missing series of ours.
+    """
     content = yaml.safe_load(case.read_text())
-    names = {rule.get("record") for path in content["rule_files"] for rule in rules_of(pathlib.Path(path).name)} - {None}
+    names = {
+        rule.get("record")
+        for path in content["rule_files"]
+        for rule in rules_of(pathlib.Path(path).name)
+    } - {None}
     for test in content["tests"]:
         for series in test["input_series"]:
             assert 'namespace="compose"' in series["series"]
-            series["series"] = series["series"].replace('namespace="compose"', 'namespace="elsewhere"')
-        asked = [alert for alert in test.get("alert_rule_test", []) if alert["alertname"] not in ("ServiceMissing", "EntryNotProbed")]
-        times = {alert["eval_time"] for alert in asked} | {expr["eval_time"] for expr in test.get("promql_expr_test", [])}
+            series["series"] = series["series"].replace(
+                'namespace="compose"', 'namespace="elsewhere"'
+            )
+        asked = [
+            alert
+            for alert in test.get("alert_rule_test", [])
+            if alert["alertname"] not in ("ServiceMissing", "EntryNotProbed")
+        ]
+        times = {alert["eval_time"] for alert in asked} | {
+            expr["eval_time"] for expr in test.get("promql_expr_test", [])
+        }
         test["alert_rule_test"] = [{**alert, "exp_alerts": []} for alert in asked]
-        everything = "{__name__=~\"" + "|".join(names) + "\"}"
-        test["promql_expr_test"] = [{"expr": everything, "eval_time": time, "exp_samples": []} for time in times]
+        everything = '{__name__=~"' + "|".join(names) + '"}'
+        test["promql_expr_test"] = [
+            {"expr": everything, "eval_time": time, "exp_samples": []} for time in times
+        ]
     run("promtool", "test", "rules", laid_out(tmp_path, content))
 
 
@@ -99,7 +125,10 @@ def test_every_alarm_is_seen_to_fire_and_to_rest():
             for alert in test.get("alert_rule_test", []):
                 name = alert["alertname"]
                 rested |= set() if alert["exp_alerts"] else {name}
-                fired |= {(name, *sorted(fixed_labels(name, it["exp_labels"]).items())) for it in alert["exp_alerts"]}
+                fired |= {
+                    (name, *sorted(fixed_labels(name, it["exp_labels"]).items()))
+                    for it in alert["exp_alerts"]
+                }
     assert fired == {(rule["alert"], *sorted(rule["labels"].items())) for rule in alarms()}
     assert rested == {rule["alert"] for rule in alarms()}
 
@@ -110,14 +139,20 @@ def fixed_labels(name, labels):
     return {label: value for label, value in labels.items() if label in fixed}
 
 
-@pytest.mark.parametrize("rule", [rule for _, _, rule in promql.rules()], ids=lambda rule: rule.get("alert") or rule["record"])
+@pytest.mark.parametrize(
+    "rule",
+    [rule for _, _, rule in promql.rules()],
+    ids=lambda rule: rule.get("alert") or rule["record"],
+)
 def test_the_first_quoted_text_is_the_namespace_and_the_only_one(rule):
     """k8s/components/monitoring replaces just that one."""
     assert re.match(r'[^"]*namespace="compose"', rule["expr"])
     assert rule["expr"].count("compose") == 1
 
 
-@pytest.mark.parametrize("rule", alarms(), ids=lambda rule: f"{rule['alert']}-{rule['labels']['severity']}")
+@pytest.mark.parametrize(
+    "rule", alarms(), ids=lambda rule: f"{rule['alert']}-{rule['labels']['severity']}"
+)
 def test_an_alarm_says_what_it_is_how_bad_and_where_to_read_on(rule):
     assert rule["labels"]["severity"] in ("critical", "warning")
     texts = rule["annotations"]
@@ -125,11 +160,17 @@ def test_an_alarm_says_what_it_is_how_bad_and_where_to_read_on(rule):
     assert texts["runbook"] == RUNBOOK + rule["alert"].lower()
     assert len(texts["summary"]) < 120 and texts["summary"].endswith(".")
     assert texts["description"].endswith(".") and "\n" not in texts["description"]
-    assert "{{ $labels.namespace }}" in texts["summary"], "who is called must know for which environment"
+    assert "{{ $labels.namespace }}" in texts["summary"], (
+        "who is called must know for which environment"
+    )
 
 
 def test_every_alarm_has_its_section_and_every_section_its_alarm():
-    sections = dict(re.findall(r"^### (\w+)$(.*?)(?=^###? |\Z)", RUNBOOKS.read_text(), re.MULTILINE | re.DOTALL))
+    sections = dict(
+        re.findall(r"^### (\w+)$(.*?)(?=^###? |\Z)", RUNBOOKS.read_text(), re.MULTILINE | re.DOTALL)
+    )
     assert sections.keys() == {rule["alert"] for rule in alarms()}
     for name, section in sections.items():
-        assert "**Means**" in section and "**Do**" in section, f"{name} says not both what it means and what to do"
+        assert "**Means**" in section and "**Do**" in section, (
+            f"{name} says not both what it means and what to do"
+        )

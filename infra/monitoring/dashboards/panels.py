@@ -1,6 +1,7 @@
 """The pieces that the dashboards are made of: queries, panels, rows, and a dashboard around them.
 
-A panel is what Grafana stores of it, without its place; `dashboard` puts rows of panels on the grid of 24 columns.
+A panel is Grafana's JSON without its position; `dashboard` puts rows of panels on the grid of 24
+columns.
 """
 
 SOURCE = {"type": "prometheus", "uid": "${datasource}"}
@@ -33,19 +34,30 @@ def quantile(share, histogram, by="", labels=""):
 def quantiles(histogram, by="", labels="", shares=(0.5, 0.9, 0.99)):
     """Queries for several quantiles of a histogram."""
     legend = "".join(f" {{{{{label.strip()}}}}}" for label in by.split(",") if by)
-    return [(quantile(share, histogram, by, labels), f"p{share * 100:g}{legend}") for share in shares]
+    return [
+        (quantile(share, histogram, by, labels), f"p{share * 100:g}{legend}") for share in shares
+    ]
 
 
 def _targets(queries, **more):
     return [
-        {"refId": chr(ord("A") + place), "datasource": SOURCE, "expr": expr, "legendFormat": legend, **more}
+        {
+            "refId": chr(ord("A") + place),
+            "datasource": SOURCE,
+            "expr": expr,
+            "legendFormat": legend,
+            **more,
+        }
         for place, (expr, legend) in enumerate(queries)
     ]
 
 
 def _steps(steps):
     """Thresholds: the first colour holds from below everything."""
-    return {"mode": "absolute", "steps": [{"color": color, "value": value} for value, color in steps]}
+    return {
+        "mode": "absolute",
+        "steps": [{"color": color, "value": value} for value, color in steps],
+    }
 
 
 def _panel(kind, title, about, width, height, defaults, options, targets):
@@ -63,7 +75,12 @@ def _panel(kind, title, about, width, height, defaults, options, targets):
 
 def series(title, queries, unit="short", about="", width=8, stacked=False, limit=None):
     """Lines over time; a `limit` is drawn as a red line."""
-    custom = {"lineWidth": 1, "fillOpacity": 25 if stacked else 5, "showPoints": "never", "spanNulls": False}
+    custom = {
+        "lineWidth": 1,
+        "fillOpacity": 25 if stacked else 5,
+        "showPoints": "never",
+        "spanNulls": False,
+    }
     if stacked:
         custom["stacking"] = {"mode": "normal", "group": "A"}
     defaults = {"unit": unit, "min": 0, "custom": custom}
@@ -74,10 +91,14 @@ def series(title, queries, unit="short", about="", width=8, stacked=False, limit
         "legend": {"displayMode": "list", "placement": "bottom", "showLegend": True, "calcs": []},
         "tooltip": {"mode": "multi", "sort": "desc"},
     }
-    return _panel("timeseries", title, about, width, 8, defaults, options, _targets(queries, range=True))
+    return _panel(
+        "timeseries", title, about, width, 8, defaults, options, _targets(queries, range=True)
+    )
 
 
-def figure(title, expr, unit="short", about="", steps=((None, "text"),), words=None, width=4, none="–"):
+def figure(
+    title, expr, unit="short", about="", steps=((None, "text"),), words=None, width=4, none="–"
+):
     """One figure of now; `words` name values. `none` is shown where there is nothing."""
     defaults = {"unit": unit, "noValue": none, "thresholds": _steps(steps)}
     if words:
@@ -91,7 +112,9 @@ def figure(title, expr, unit="short", about="", steps=((None, "text"),), words=N
         "orientation": "auto",
         "reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": False},
     }
-    return _panel("stat", title, about, width, 4, defaults, options, _targets([(expr, "")], instant=True))
+    return _panel(
+        "stat", title, about, width, 4, defaults, options, _targets([(expr, "")], instant=True)
+    )
 
 
 def heatmap(title, histogram, about="", labels="", width=12, unit="s"):
@@ -99,7 +122,14 @@ def heatmap(title, histogram, about="", labels="", width=12, unit="s"):
     options = {
         "calculate": False,
         "cellGap": 1,
-        "color": {"mode": "scheme", "scheme": "Oranges", "steps": 64, "exponent": 0.5, "reverse": False, "fill": "dark-orange"},
+        "color": {
+            "mode": "scheme",
+            "scheme": "Oranges",
+            "steps": 64,
+            "exponent": 0.5,
+            "reverse": False,
+            "fill": "dark-orange",
+        },
         "exemplars": {"color": "rgba(255,0,255,0.7)"},
         "filterValues": {"le": 1e-9},
         "legend": {"show": True},
@@ -108,14 +138,32 @@ def heatmap(title, histogram, about="", labels="", width=12, unit="s"):
         "yAxis": {"axisPlacement": "left", "reverse": False, "unit": unit},
     }
     queries = [(count(histogram + "_bucket", "le", labels), "{{le}}")]
-    custom = {"hideFrom": {"legend": False, "tooltip": False, "viz": False}, "scaleDistribution": {"type": "linear"}}
-    return _panel("heatmap", title, about, width, 8, {"custom": custom}, options, _targets(queries, range=True, format="heatmap"))
+    custom = {
+        "hideFrom": {"legend": False, "tooltip": False, "viz": False},
+        "scaleDistribution": {"type": "linear"},
+    }
+    return _panel(
+        "heatmap",
+        title,
+        about,
+        width,
+        8,
+        {"custom": custom},
+        options,
+        _targets(queries, range=True, format="heatmap"),
+    )
 
 
 def states(title, expr, legend, words, about="", width=12):
     """How a state changed; `words` maps its values to a name and a colour."""
-    named = {str(value): {"text": text, "color": color, "index": value} for value, (text, color) in words.items()}
-    defaults = {"custom": {"fillOpacity": 80, "lineWidth": 0}, "mappings": [{"type": "value", "options": named}]}
+    named = {
+        str(value): {"text": text, "color": color, "index": value}
+        for value, (text, color) in words.items()
+    }
+    defaults = {
+        "custom": {"fillOpacity": 80, "lineWidth": 0},
+        "mappings": [{"type": "value", "options": named}],
+    }
     options = {
         "mergeValues": True,
         "showValue": "auto",
@@ -124,7 +172,16 @@ def states(title, expr, legend, words, about="", width=12):
         "legend": {"displayMode": "list", "placement": "bottom", "showLegend": True, "calcs": []},
         "tooltip": {"mode": "single", "sort": "none"},
     }
-    return _panel("state-timeline", title, about, width, 8, defaults, options, _targets([(expr, legend)], range=True))
+    return _panel(
+        "state-timeline",
+        title,
+        about,
+        width,
+        8,
+        defaults,
+        options,
+        _targets([(expr, legend)], range=True),
+    )
 
 
 def _placed(rows):
@@ -132,7 +189,16 @@ def _placed(rows):
     placed, top = [], 0
     for title, panels in rows:
         place = {"x": 0, "y": top, "w": COLUMNS, "h": 1}
-        placed.append({"id": len(placed) + 1, "type": "row", "title": title, "collapsed": False, "gridPos": place, "panels": []})
+        placed.append(
+            {
+                "id": len(placed) + 1,
+                "type": "row",
+                "title": title,
+                "collapsed": False,
+                "gridPos": place,
+                "panels": [],
+            }
+        )
         top, left, tallest = top + 1, 0, 0
         for panel in panels:
             panel = dict(panel)
@@ -163,8 +229,16 @@ def choice(name, label, query):
 
 def dashboard(uid, title, about, rows, choices=()):
     """A dashboard: what Grafana reads from a file."""
-    source = {"name": "datasource", "label": "Source", "type": "datasource", "query": "prometheus", "refresh": 1}
-    namespace = choice("namespace", "Environment", f'label_values(up{{job=~"{SERVICES}"}}, namespace)')
+    source = {
+        "name": "datasource",
+        "label": "Source",
+        "type": "datasource",
+        "query": "prometheus",
+        "refresh": 1,
+    }
+    namespace = choice(
+        "namespace", "Environment", f'label_values(up{{job=~"{SERVICES}"}}, namespace)'
+    )
     return {
         "uid": uid,
         "title": title,

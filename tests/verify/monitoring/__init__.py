@@ -1,1 +1,1 @@
-"""What the tests of monitoring stand on: the metrics that the code exposes, and PromQL taken apart."""
+"""Helpers of the monitoring tests: the metrics that the code exposes, and a reader of PromQL."""

@@ -1,7 +1,8 @@
 """What Grafana's own schema, as its foundation SDK has it, has against a dashboard.
 
-The SDK reads a dashboard into its classes, those of each panel's plugin included, and writes it again. What got lost on the way is
-a field that the schema does not have. What the classes hold is then compared with the types that they declare.
+The SDK reads a dashboard into its classes, those of each panel's plugin included, and writes it
+again. A field that is missing afterwards is not part of the schema. The values of the classes are
+then compared with the types that they declare.
 """
 
 import enum

@@ -1,7 +1,8 @@
-"""The metrics that the services expose, read out of the Rust source: name, kind, labels and whose they are.
+"""Metrics that the services expose, read from the Rust source: name, kind, labels and crates.
 
-Every use of `metrics::counter!`, `gauge!` or `histogram!` in a crate's src is found. What cannot be read (a name that is neither a
-literal nor told by literals of its file, a label that is not written out) is an error and not left out.
+Every use of `metrics::counter!`, `gauge!` or `histogram!` in a crate's src is found. A use that
+cannot be read (a name that is neither a literal nor among the literals of its file, or a label that
+is not a literal) is an error.
 """
 
 import dataclasses
@@ -48,7 +49,7 @@ def _arguments(text, begin):
 
 
 def _names(arguments, path, text):
-    """The metric's name; where a variable holds it, every name that the file has in literals outside of the macros."""
+    """Name of the metric; for a variable, every name in the literals outside of the macros."""
     if arguments.lstrip().startswith('"'):
         return [arguments.lstrip()[1:].split('"')[0]]
     named = set(NAME.findall(text)) - set(re.findall(r'!\s*\(\s*"([^"]+)"', text))
@@ -64,10 +65,14 @@ def scan(sources):
             assert use[1], f"{path}: write metrics::{use[2]}!, so that it is found"
             arguments = _arguments(text, use.end())
             labels = frozenset(LABEL.findall(arguments))
-            assert arguments.count("=>") == len(labels), f"{path}: a label of {arguments!r} is not written out"
+            assert arguments.count("=>") == len(labels), (
+                f"{path}: a label of {arguments!r} is not written out"
+            )
             for name in _names(arguments, path, text):
                 known = found.setdefault(name, Metric(use[2], labels, set()))
-                assert (known.kind, known.labels) == (use[2], labels), f"{path}: {name} is something else elsewhere"
+                assert (known.kind, known.labels) == (use[2], labels), (
+                    f"{path}: {name} is something else elsewhere"
+                )
                 known.crates.add(crate)
     return found
 
@@ -83,7 +88,9 @@ def exposed():
 @functools.cache
 def words():
     """Every text literal of the source: what a label's value may be."""
-    return {word for _, _, text in _sources() for word in re.findall(r'"((?:[^"\\\n]|\\.)*)"', text)}
+    return {
+        word for _, _, text in _sources() for word in re.findall(r'"((?:[^"\\\n]|\\.)*)"', text)
+    }
 
 
 @functools.cache

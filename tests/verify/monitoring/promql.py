@@ -1,7 +1,7 @@
 """PromQL taken apart: which series an expression reads, and which labels its result has.
 
-It knows the metrics of the code, those of Kubernetes that rules and dashboards use, and what the rules record. Whatever else an
-expression names, and whatever cannot match, is an error.
+It knows the metrics of the code, the metrics of Kubernetes that rules and dashboards use, and the
+names that the rules record. Any other name, and a match that is impossible, is an error.
 """
 
 import functools
@@ -16,7 +16,7 @@ from monitoring.metrics import TARGET, bounds, exposed, words
 RULES = sorted((ROOT / "infra/monitoring/rules").glob("*.yml"))
 HISTOGRAM = ("_bucket", "_count", "_sum")
 POD = frozenset({"namespace", "pod"})
-# Not recorded by macros: Prometheus's own, the standard ones of a process (shared/src/telemetry/process.rs),
+# Metrics without a macro: Prometheus's own, the standard ones of a process (telemetry/process.rs),
 # kube-state-metrics's (v2) and cAdvisor's, with the labels that we may use.
 OTHERS = {
     "up": TARGET,
@@ -35,7 +35,10 @@ OTHERS = {
     "kube_deployment_spec_replicas": {"namespace", "deployment"},
     "kube_deployment_status_replicas_available": {"namespace", "deployment"},
     "kube_horizontalpodautoscaler_spec_max_replicas": {"namespace", "horizontalpodautoscaler"},
-    "kube_horizontalpodautoscaler_status_current_replicas": {"namespace", "horizontalpodautoscaler"},
+    "kube_horizontalpodautoscaler_status_current_replicas": {
+        "namespace",
+        "horizontalpodautoscaler",
+    },
     "kube_cronjob_status_last_successful_time": {"namespace", "cronjob"},
     "kube_job_failed": {"namespace", "job_name", "condition"},
     "kube_pod_container_resource_limits": POD | {"container", "resource"},
@@ -59,19 +62,24 @@ def rules():
 
 @functools.cache
 def recorded():
-    """What the rules record: name -> labels. One that is recorded several times has the labels of all."""
+    """Names that the rules record, with their labels; several records of a name are merged."""
     known = {}
     pending = [rule for _, _, rule in rules() if "record" in rule]
     while pending:
         later = []
         for rule in pending:
             expr = promql.parse(rule["expr"])
-            if any(name not in known and name in {one["record"] for one in pending} for name in _names(expr)):
+            if any(
+                name not in known and name in {one["record"] for one in pending}
+                for name in _names(expr)
+            ):
                 later.append(rule)
                 continue
             found = labels(expr, known) | set(rule.get("labels", ()))
             known[rule["record"]] = known.get(rule["record"], frozenset()) | found
-        assert len(later) < len(pending), f"records that need each other: {[rule['record'] for rule in later]}"
+        assert len(later) < len(pending), (
+            f"records that need each other: {[rule['record'] for rule in later]}"
+        )
         pending = later
     return known
 
@@ -88,7 +96,9 @@ def _children(expr):
             return list(expr.args)
         case promql.MatrixSelector():
             return [expr.vector_selector]
-        case promql.AggregateExpr() | promql.ParenExpr() | promql.UnaryExpr() | promql.SubqueryExpr():
+        case (
+            promql.AggregateExpr() | promql.ParenExpr() | promql.UnaryExpr() | promql.SubqueryExpr()
+        ):
             return [expr.expr]
     return []
 
@@ -101,7 +111,7 @@ def selectors(expr):
 
 
 def bare_counters(expr):
-    """Counters of the code that are read as they stand: they say how long a process has lived, and little else."""
+    """Counters of the code that are read without a rate, which says little but the uptime."""
     if isinstance(expr, promql.VectorSelector):
         metric = _own(expr.name)
         return {expr.name} if metric and metric.kind != "gauge" else set()
@@ -136,7 +146,9 @@ def _is_scalar(expr):
         return _is_scalar(expr.expr)
     if isinstance(expr, promql.BinaryExpr):
         return _is_scalar(expr.lhs) and _is_scalar(expr.rhs)
-    return isinstance(expr, promql.NumberLiteral) or (isinstance(expr, promql.Call) and expr.func.name == "time")
+    return isinstance(expr, promql.NumberLiteral) or (
+        isinstance(expr, promql.Call) and expr.func.name == "time"
+    )
 
 
 def _of_selector(expr, known):
@@ -147,7 +159,12 @@ def _of_selector(expr, known):
         values = matcher.value.split("|")
         if matcher.name == "le":
             assert set(values) <= bounds(), f"{expr.name} has no bucket {matcher.value}"
-        elif matcher.name == "job" and metric and "shared" not in metric.crates and "$" not in matcher.value:
+        elif (
+            matcher.name == "job"
+            and metric
+            and "shared" not in metric.crates
+            and "$" not in matcher.value
+        ):
             assert set(values) <= metric.crates, f"{matcher.value} does not expose {expr.name}"
         elif metric and matcher.name not in FREE:
             assert set(values) <= words(), f"no {matcher.name} of {expr.name} is {matcher.value}"
@@ -166,7 +183,11 @@ def _of_call(expr, known):
         asked = arguments[0].matchers.matchers
         labels(arguments[0], known)
         return frozenset(matcher.name for matcher in asked if str(matcher.op) == "MatchOp.Equal")
-    inner = next(argument for argument in arguments if not isinstance(argument, (promql.NumberLiteral, promql.StringLiteral)))
+    inner = next(
+        argument
+        for argument in arguments
+        if not isinstance(argument, (promql.NumberLiteral, promql.StringLiteral))
+    )
     found = labels(inner, known)
     if name == "label_replace":
         return found | {arguments[1].val}
@@ -181,7 +202,9 @@ def _of_aggregate(expr, known):
     if expr.modifier is None:
         return frozenset()
     asked = frozenset(label for label in expr.modifier.labels if label)
-    assert asked <= inner, f"grouped by {sorted(asked - inner)}, which is not there: {expr.prettify()}"
+    assert asked <= inner, (
+        f"grouped by {sorted(asked - inner)}, which is not there: {expr.prettify()}"
+    )
     return asked if expr.modifier.type == promql.AggModifierType.By else inner - asked
 
 
@@ -193,7 +216,9 @@ def _of_binary(expr, known):
     if matching is None:
         assert left == right, f"{sorted(left)} never match {sorted(right)}: {expr.prettify()}"
     else:
-        assert set(matching.labels) <= left & right, f"matched on what is not there: {expr.prettify()}"
+        assert set(matching.labels) <= left & right, (
+            f"matched on what is not there: {expr.prettify()}"
+        )
     return left
 
 
