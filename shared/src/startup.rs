@@ -1,5 +1,5 @@
-//! Coming up while databases and the bus may still be away: try again until they are there, say
-//! what is missing, and be un-ready until then.
+//! Start of a service while its database or bus may be unreachable: it retries, logs what is
+//! missing, and is not ready until both are reached.
 
 use std::{
     error::Error,
@@ -26,41 +26,41 @@ use crate::{
     http::{ApiError, Reason, admin::Readiness},
 };
 
-/// The pause between two tries.
+/// Time between two attempts.
 const PAUSE: Duration = Duration::from_millis(500);
-/// Tries between two complaints of the same kind.
-const COMPLAIN_EVERY: u32 = 20;
+/// Attempts between two log lines about the same state.
+const LOG_EVERY: u32 = 20;
 
-/// What a process needs before it can work.
+/// Requirements of a service before it can work.
 pub struct Startup {
-    /// `local`: the schema is brought up to date; elsewhere it is waited for.
+    /// Environment: in `local` the schema is migrated, elsewhere the start waits for it.
     pub app_env: AppEnv,
-    /// The service's database.
+    /// Database of the service.
     pub pool: PgPool,
-    /// The service's migrations; none for a service that owns no table.
+    /// Migrations of the service; `None` if it owns no table.
     pub migrator: Option<&'static Migrator>,
-    /// The bus.
+    /// Message bus.
     pub bus: SharedBus,
-    /// What it relies on there.
+    /// Topics and queues that the service needs.
     pub topology: Topology,
 }
 
-/// Whether the start is complete; part of `/readyz`.
+/// State of the start, as a part of `/readyz`.
 #[derive(Debug, Clone, Default)]
 pub struct Started {
     is_complete: Arc<AtomicBool>,
-    /// Asked when a request is not answered for long.
+    /// Probe for requests that are not answered for a second.
     database: Option<Probe>,
 }
 
 impl Started {
-    /// The same, for routes that answer 503 when the database is lost while they wait for it.
+    /// Creates the state for routes that answer 503 if the database is lost while they wait for it.
     #[must_use]
     pub fn watching(database: PgPool) -> Self {
         Self { is_complete: Arc::default(), database: Some(Probe::new(database)) }
     }
 
-    /// Whether the start is complete.
+    /// Returns `true` if the start is complete.
     #[must_use]
     pub fn is_complete(&self) -> bool {
         self.is_complete.load(Ordering::Acquire)
@@ -76,16 +76,15 @@ impl Started {
                 if complete {
                     Ok(())
                 } else {
-                    Err("still waiting for the schema or the bus; the log says for which"
-                        .to_owned())
+                    Err("waiting for the schema or the bus; the log names the cause".to_owned())
                 }
             }
         })
     }
 }
 
-/// Middleware of the routes that need what the start waits for: 503 until it is there, and 503 when
-/// the database is found away while a request waits for it.
+/// Middleware of routes that need the database and the bus. Answers 503 until the start is
+/// complete, and if the database is found unreachable while a request waits for it.
 pub async fn require(State(started): State<Started>, request: Request, next: Next) -> Response {
     if !started.is_complete() {
         return ApiError::new(Reason::UpstreamUnavailable, "the service is starting; try again")
@@ -96,16 +95,17 @@ pub async fn require(State(started): State<Started>, request: Request, next: Nex
         biased;
         response = next.run(request) => response,
         () = database.unreachable() => {
-            tracing::warn!("database does not answer, a request that waits for it is given up");
-            ApiError::new(Reason::UpstreamUnavailable, "the database is unavailable; try again").into_response()
+            tracing::warn!("database does not answer, request was abandoned");
+            let message = "the database is unavailable; try again";
+            ApiError::new(Reason::UpstreamUnavailable, message).into_response()
         }
     }
 }
 
 impl Startup {
-    /// Tries until everything is there; `false` when the token was cancelled before.
+    /// Retries until all requirements are met. Returns `false` if the token is cancelled before.
     pub async fn complete(&self, started: &Started, shutdown: &CancellationToken) -> bool {
-        let mut tries = 0;
+        let mut attempts: u32 = 0;
         loop {
             match self.attempt().await {
                 Ok(()) => {
@@ -113,12 +113,12 @@ impl Startup {
                     tracing::info!("start complete, the service is ready");
                     return true;
                 }
-                Err(error) if tries % COMPLAIN_EVERY == 0 => {
+                Err(error) if attempts.is_multiple_of(LOG_EVERY) => {
                     tracing::warn!(error = &*error as &dyn Error, "start incomplete, will retry")
                 }
                 Err(_) => {}
             }
-            tries += 1;
+            attempts += 1;
             tokio::select! {
                 () = sleep(PAUSE) => {}
                 () = shutdown.cancelled() => return false,
