@@ -31,11 +31,11 @@ def _common(job):
         )
         moved = [
             (per_second("reminders_outbox_published_total", labels=of), "published"),
-            (per_second("reminders_outbox_swept_total", labels=of), "claimed by the sweep"),
+            (per_second("reminders_outbox_recovered_total", labels=of), "published by the recovery"),
         ]
         trouble = [
             (count("reminders_outbox_parked_total", labels=of), "parked"),
-            (count("reminders_outbox_left_to_sweep_total", labels=of), "left to the sweep"),
+            (count("reminders_outbox_left_to_recovery_total", labels=of), "left to the recovery"),
             (
                 count("reminders_outbox_backlogged_total", labels=of),
                 "users that exceed their share",
@@ -57,7 +57,7 @@ def _common(job):
                         "Published",
                         moved,
                         "cps",
-                        "The sweep publishes the messages that their own process did not.",
+                        "The recovery publishes the messages that their own process did not.",
                     ),
                     series("Problems", trouble, about="Parked messages can never be published."),
                     series(

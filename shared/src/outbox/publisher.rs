@@ -130,7 +130,7 @@ impl Publisher {
 
 /// Counts messages that are not published from memory.
 pub(super) fn count_left_to_recovery(messages: usize) {
-    metrics::counter!("reminders_outbox_left_to_sweep_total").increment(messages as u64);
+    metrics::counter!("reminders_outbox_left_to_recovery_total").increment(messages as u64);
 }
 
 /// Counts users who have used up their share.

@@ -163,7 +163,7 @@ impl Recovery {
         let claim = Claim { low, high, rows, bytes: BATCH_BYTES, lease: LEASE };
         match store::claim(&self.publisher.pool, claim, users).await {
             Ok(rows) => {
-                metrics::counter!("reminders_outbox_swept_total").increment(rows.len() as u64);
+                metrics::counter!("reminders_outbox_recovered_total").increment(rows.len() as u64);
                 Some(rows)
             }
             Err(error) => {

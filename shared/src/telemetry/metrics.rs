@@ -110,8 +110,8 @@ pub const METRICS: &[Metric] = &[
         "Times that a user exceeded their share, so that their further messages wait",
     ),
     Metric::counter(
-        "reminders_outbox_left_to_sweep_total",
-        "Messages left to the sweep, because memory was full or their lease was about to expire",
+        "reminders_outbox_left_to_recovery_total",
+        "Messages left to the recovery, because memory was full or their lease was about to expire",
     ),
     Metric::gauge("reminders_outbox_messages", "Rows of the outbox that wait for publication"),
     Metric::gauge(
@@ -132,8 +132,8 @@ pub const METRICS: &[Metric] = &[
         "Messages of the outbox that the topic acknowledged",
     ),
     Metric::counter(
-        "reminders_outbox_swept_total",
-        "Rows of the outbox that the sweep claimed after the process that wrote them did not \
+        "reminders_outbox_recovered_total",
+        "Rows of the outbox that the recovery claimed after the process that wrote them did not \
          publish them",
     ),
     Metric::counter("reminders_panics_total", "Panics of requests, tasks and threads"),
