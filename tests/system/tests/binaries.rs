@@ -164,7 +164,7 @@ fn json_lines(service: Service, log: &str) -> Vec<Value> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn logs_json_lines_from_the_first_to_the_last() {
-    let suite = TestSuite::empty(Bus::Postgres).await;
+    let suite = TestSuite::without_services(Bus::Postgres).await;
     for service in Service::ALL {
         let mut process = suite
             .command(service)
@@ -218,10 +218,10 @@ async fn reports_faults_as_one_json_line_when_asked() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn describes_every_metric_it_exposes() {
-    let suite = TestSuite::empty(Bus::Postgres).await;
+    let suite = TestSuite::without_services(Bus::Postgres).await;
     for service in Service::ALL {
         let process = suite.command(service).start().await;
-        process.ready(LIMIT).await;
+        process.wait_until_ready(LIMIT).await;
         let client = support::http::Client::new(process.admin_url());
         let metrics = client.get("/metrics").await.body.as_str().expect("text").to_owned();
         let types = metrics.lines().filter_map(|line| line.strip_prefix("# TYPE "));
