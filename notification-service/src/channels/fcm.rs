@@ -178,9 +178,8 @@ impl Fcm {
             Ok(Err(error)) => return error.into(),
             Err(_) => return too_late(),
         };
-        match self.post(&bearer, body.clone(), latest_start).await {
-            Ok(outcome) => return outcome,
-            Err(AccessTokenRefused) => {}
+        if let Ok(outcome) = self.post(&bearer, body.clone(), latest_start).await {
+            return outcome;
         }
         let fresh = match timeout_at(latest_start.into(), self.auth.replace(&bearer)).await {
             Ok(Some(Ok(bearer))) => bearer,

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use shared::{
     contract::{Channel, DeliveryState, ItemId, NotifyContent, SendData},
-    http::{ApiError, Identity, Params},
+    http::{ApiError, Faults, Identity, LenientParams},
 };
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
@@ -160,13 +160,12 @@ impl From<HistoryRow> for DeliveryAnswer {
 pub(super) async fn list(
     State(api): State<Api>,
     identity: Identity,
-    Params(query): Params<Query>,
+    LenientParams { value: query, faults }: LenientParams<Query>,
 ) -> Result<Json<Deliveries>, ApiError> {
-    let limit = query.limit.unwrap_or(DEFAULT_LIMIT);
-    if !(1..=MAX_LIMIT).contains(&limit) {
-        return Err(ApiError::invalid(format!("limit: must be between 1 and {MAX_LIMIT}")));
-    }
-    let before = query.cursor.as_deref().map(read_cursor).transpose()?;
+    let mut faults = Faults::begin(faults);
+    let limit = faults.take(checked_limit(query.limit.unwrap_or(DEFAULT_LIMIT)));
+    let before = faults.take(query.cursor.as_deref().map(read_cursor).transpose());
+    let (limit, before) = faults.or(limit.zip(before))?;
     let Query { state, channel, item_id, unread, .. } = query;
     let filter = Filter { state, channel, item_id: item_id.map(Into::into), unread };
     let page = history::of_user(&api.pool, &identity.user_id, &filter, before, limit).await?;
@@ -175,6 +174,13 @@ pub(super) async fn list(
         notifications: page.rows.into_iter().map(Into::into).collect(),
         next_cursor,
     }))
+}
+
+fn checked_limit(limit: i64) -> Result<i64, ApiError> {
+    if (1..=MAX_LIMIT).contains(&limit) {
+        return Ok(limit);
+    }
+    Err(ApiError::invalid(format!("limit: must be between 1 and {MAX_LIMIT}")))
 }
 
 fn read_cursor(text: &str) -> Result<Uuid, ApiError> {

@@ -4,7 +4,7 @@ use axum::{Json, extract::State};
 use serde::{Deserialize, Serialize};
 use shared::{
     http::{
-        ApiError, Body, Identity,
+        ApiError, Faults, FieldFault, Identity, LenientBody, Reason,
         json::{object_only, object_or_null},
     },
     outbox,
@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 
 use super::Api;
 use crate::{
-    preferences::{InvalidField, Locale, Preferences, QuietHours},
+    preferences::{InvalidField, Locale, Preferences, QuietHours, TimeOfDay},
     store::{self, preferences},
     usecases::{
         self,
@@ -90,15 +90,50 @@ fn utc() -> String {
     "UTC".to_owned()
 }
 
-impl TryFrom<PreferencesBody> for Preferences {
-    type Error = InvalidField;
+impl PreferencesBody {
+    /// Checks the fields; `faults` are those of fields that could not be parsed.
+    fn preferences(self, faults: Vec<FieldFault>) -> Result<Preferences, ApiError> {
+        let mut faults = Faults::begin(faults);
+        let Self { channels: Channels { push, email }, quiet_hours, locale } = self;
+        let quiet_hours = match quiet_hours {
+            Some(hours) => hours.parse(&mut faults).map(Some),
+            None => Some(None),
+        };
+        let locale = faults.take(locale.map(Locale::parse).transpose());
+        let preferences = quiet_hours.zip(locale).map(|(quiet_hours, locale)| Preferences {
+            push,
+            email,
+            quiet_hours,
+            locale,
+        });
+        faults.or(preferences)
+    }
+}
 
-    fn try_from(body: PreferencesBody) -> Result<Self, InvalidField> {
-        let PreferencesBody { channels: Channels { push, email }, quiet_hours, locale } = body;
-        let quiet_hours = quiet_hours
-            .map(|hours| QuietHours::parse(&hours.start, &hours.end, Some(&hours.time_zone)))
-            .transpose()?;
-        Ok(Self { push, email, quiet_hours, locale: locale.map(Locale::parse).transpose()? })
+impl QuietHoursBody {
+    fn parse(&self, faults: &mut Faults) -> Option<QuietHours> {
+        let mut time =
+            |field, text: &str| {
+                let time = text.parse::<TimeOfDay>();
+                faults.take(time.map_err(|error| {
+                    ApiError::field(Reason::InvalidRequest, field, error.to_string())
+                }))
+            };
+        let start = time("quietHours.start", &self.start);
+        let end = time("quietHours.end", &self.end);
+        // The time zone is checked even if a time is malformed.
+        let (start_text, end_text) = match start.zip(end) {
+            Some(_) => (self.start.as_str(), self.end.as_str()),
+            None => ("00:00", "00:01"),
+        };
+        let hours = QuietHours::parse(start_text, end_text, Some(&self.time_zone));
+        faults.take(hours).filter(|_| start.is_some() && end.is_some())
+    }
+}
+
+impl From<InvalidField> for ApiError {
+    fn from(error: InvalidField) -> Self {
+        Self::invalid(error.to_string())
     }
 }
 
@@ -158,12 +193,9 @@ pub(super) async fn get(
 pub(super) async fn put(
     State(api): State<Api>,
     identity: Identity,
-    body: Body<PreferencesBody>,
+    body: LenientBody<PreferencesBody>,
 ) -> Result<Json<PreferencesBody>, ApiError> {
-    let wanted: Preferences = body
-        .value
-        .try_into()
-        .map_err(|error: InvalidField| ApiError::invalid(error.to_string()))?;
+    let wanted = body.value.preferences(body.faults)?;
     let mut transaction = api.pool.begin().await?;
     preferences::put(&mut *transaction, &identity.user_id, &wanted).await?;
     while apply(&api, transaction, &identity.user_id, &wanted).await? {

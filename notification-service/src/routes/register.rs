@@ -13,7 +13,8 @@ use shared::{
     bus,
     contract::EventType,
     http::{
-        ApiError, Body, ErrorBody, IdempotencyKeyHeader, Identity, Reason, RequestContext,
+        ApiError, ErrorBody, Faults, FieldFault, IdempotencyKeyHeader, Identity, LenientBody,
+        Reason, RequestContext,
         idempotency::{self, IdempotencyKey, Known},
     },
     outbox::{self, OutboxMessage},
@@ -39,11 +40,12 @@ use crate::{
 }))]
 pub(super) struct Registration {
     /// Registration token of the FCM SDK: 1 to 4096 visible ASCII characters.
-    #[schema(min_length = 1, max_length = 4096)]
-    fcm_token: String,
+    #[schema(required, value_type = String, min_length = 1, max_length = 4096)]
+    fcm_token: Option<String>,
     /// Platform of the device.
     #[serde(rename = "type")]
-    device_type: DeviceType,
+    #[schema(required, value_type = DeviceType)]
+    device_type: Option<DeviceType>,
     /// Name that the user gives to the device. A registration without a name keeps the previous
     /// one.
     #[schema(max_length = 100)]
@@ -59,12 +61,23 @@ pub(super) struct Registered {
 }
 
 impl Registration {
-    fn device(self, user_id: &str) -> Result<NewDevice, ApiError> {
-        let token = Token::parse(self.fcm_token)
-            .map_err(|problem| ApiError::invalid(format!("fcmToken: {problem}")))?;
-        let name = parse_name(self.name)
-            .map_err(|problem| ApiError::invalid(format!("name: {problem}")))?;
-        Ok(NewDevice { user_id: user_id.to_owned(), token, device_type: self.device_type, name })
+    /// Checks the fields; `faults` are those of fields that could not be parsed.
+    fn device(self, user_id: &str, faults: Vec<FieldFault>) -> Result<NewDevice, ApiError> {
+        let mut faults = Faults::begin(faults);
+        let invalid =
+            |field| move |problem| ApiError::field(Reason::InvalidRequest, field, problem);
+        let token = faults.required("fcmToken", self.fcm_token);
+        let token =
+            token.and_then(|token| faults.take(Token::parse(token).map_err(invalid("fcmToken"))));
+        let device_type = faults.required("type", self.device_type);
+        let name = faults.take(parse_name(self.name).map_err(invalid("name")));
+        let device = token.zip(device_type).zip(name);
+        faults.or(device.map(|((token, device_type), name)| NewDevice {
+            user_id: user_id.to_owned(),
+            token,
+            device_type,
+            name,
+        }))
     }
 }
 
@@ -100,9 +113,9 @@ pub(super) async fn register(
     State(api): State<Api>,
     identity: Identity,
     context: RequestContext,
-    body: Body<Registration>,
+    body: LenientBody<Registration>,
 ) -> Result<Response, ApiError> {
-    let device = body.value.device(&identity.user_id)?;
+    let device = body.value.device(&identity.user_id, body.faults)?;
     let key = body.key.as_ref();
     if let Some(key) = key
         && let Known::Answered(replay) =

@@ -8,7 +8,7 @@ use notification_service::store::{
     budgets::{self, Leased, Wanted},
 };
 use shared::contract::Channel;
-use support::eventually;
+use support::wait_until;
 
 use crate::test_service::{DueOccurrence, LIMIT, TestService};
 
@@ -105,9 +105,9 @@ async fn keeps_one_rate_with_two_replicas() {
         TestService::start_with_providers(&[], |mode| mode.ses.max_send_rate = Some(RATE)).await;
     let second = service.replica(&[]).await;
     // Both replicas have read the account's rate before anything is due.
-    eventually(LIMIT, async || service.quotas_read() >= 2).await;
+    wait_until(LIMIT, async || service.quotas_read() >= 2).await;
     mails(&service, MAILS).await;
-    eventually(LIMIT, async || service.all_emails().len() as i64 == MAILS).await;
+    wait_until(LIMIT, async || service.all_emails().len() as i64 == MAILS).await;
     second.stop().await;
 
     let mut at: Vec<DateTime<Utc>> = service.all_emails().iter().map(|mail| mail.at).collect();
@@ -122,18 +122,18 @@ async fn holds_only_email_when_daily_quota_is_used_up() {
     let service =
         TestService::start_with_providers(&[], |mode| mode.ses.max_24_hour_send = Some(3)).await;
     service.register_device("ada", "token-1").await;
-    eventually(LIMIT, async || service.quotas_read() >= 1).await;
-    eventually(LIMIT, async || service.day_left().await == Some(3)).await;
+    wait_until(LIMIT, async || service.quotas_read() >= 1).await;
+    wait_until(LIMIT, async || service.day_left().await == Some(3)).await;
     mails(&service, 8).await;
-    eventually(LIMIT, async || service.all_emails().len() == 3).await;
-    eventually(LIMIT, async || {
+    wait_until(LIMIT, async || service.all_emails().len() == 3).await;
+    wait_until(LIMIT, async || {
         service.metric("reminders_circuit_breaker_state", "email").await == 1.0
     })
     .await;
     let push = service.publish_due("ada", &[Channel::Push]).await;
     service.wait_for_state(&push, Channel::Push, "sent").await;
 
-    eventually(LIMIT, async || service.count_in_state("sent").await == 4).await;
+    wait_until(LIMIT, async || service.count_in_state("sent").await == 4).await;
     let waiting: Vec<(i32, Option<String>)> =
         sqlx::query_as("select attempts, reason from deliveries where state = 'pending'")
             .fetch_all(&service.pool)
@@ -161,7 +161,7 @@ async fn keeps_messages_per_minute_of_project() {
         })
         .collect();
     service.publish(&dues.iter().map(DueOccurrence::message).collect::<Vec<_>>()).await;
-    eventually(LIMIT, async || service.count_in_state("sent").await == 40).await;
+    wait_until(LIMIT, async || service.count_in_state("sent").await == 40).await;
 
     // Twenty are the burst, the others follow at 100 a minute.
     let mut at: Vec<DateTime<Utc>> = service.pushes("token-1").iter().map(|push| push.at).collect();

@@ -2,7 +2,7 @@
 
 use chrono::{TimeDelta, Utc};
 use shared::contract::{Channel, EventType};
-use support::eventually;
+use support::wait_until;
 
 use crate::{
     revisions::{BOTH, other},
@@ -19,7 +19,7 @@ fn late(user: &str, channels: &[Channel]) -> DueOccurrence {
 
 async fn awaits_changes(service: &TestService, due: &DueOccurrence) {
     let waits = (Some("AWAITING_CHANGES".to_owned()), 0);
-    eventually(LIMIT, async || {
+    wait_until(LIMIT, async || {
         service.wait_for_state(due, Channel::Push, "pending").await == waits
     })
     .await;
@@ -86,7 +86,7 @@ async fn awaits_changes_of_occurrence_late_in_queue() {
 /// Waits until a process holds the deliveries of the occurrence in memory.
 async fn wait_until_held(service: &TestService, due: &DueOccurrence) {
     let held = "select count(*) > 0 and bool_and(leased) from deliveries where occurrence_id = $1";
-    eventually(LIMIT, async || {
+    wait_until(LIMIT, async || {
         sqlx::query_scalar(held).bind(due.id()).fetch_one(&service.pool).await.unwrap_or(false)
     })
     .await;

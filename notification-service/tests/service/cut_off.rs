@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use shared::contract::Channel;
-use support::eventually;
+use support::wait_until;
 use tokio::{
     io::copy_bidirectional,
     net::{TcpListener, TcpStream},
@@ -68,7 +68,7 @@ async fn sends_once_when_replica_is_cut_off_after_acceptance() {
     service.publish(&dues.iter().map(DueOccurrence::message).collect::<Vec<_>>()).await;
     // The sandbox captures a message before it responds, so the connections break between the
     // acceptance and its record.
-    eventually(LIMIT, async || {
+    wait_until(LIMIT, async || {
         service.pushes("token-1").len() == 5 && service.emails("ada@example.com").len() == 5
     })
     .await;
@@ -79,6 +79,6 @@ async fn sends_once_when_replica_is_cut_off_after_acceptance() {
     sleep(OUTAGE).await;
     way.open.send_replace(true);
 
-    eventually(LIMIT * 4, async || service.count_in_state("sent").await == 10).await;
+    wait_until(LIMIT * 4, async || service.count_in_state("sent").await == 10).await;
     assert_eq!((service.pushes("token-1").len(), service.emails("ada@example.com").len()), (5, 5));
 }

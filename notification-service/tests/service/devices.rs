@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use shared::contract::{Channel, EventType};
-use support::eventually;
+use support::wait_until;
 
 use crate::test_service::{LIMIT, TestService};
 
@@ -157,7 +157,7 @@ async fn sends_nothing_to_token_moved_while_in_memory() {
     service.register_device("bob", "slow-6000-x").await;
     // The only permit is taken for a while, so the push to Ada's phone waits in memory.
     service.publish_due("bob", &[Channel::Push]).await;
-    eventually(LIMIT, async || !service.pushes("slow-6000-x").is_empty()).await;
+    wait_until(LIMIT, async || !service.pushes("slow-6000-x").is_empty()).await;
     let due = service.publish_due("ada", &[Channel::Push]).await;
     service.wait_until_consumed().await;
     service.register_device("eve", "token-1").await;

@@ -1,7 +1,7 @@
 //! Shutdown of a process.
 
 use shared::contract::Channel;
-use support::eventually;
+use support::wait_until;
 
 use crate::test_service::{DueOccurrence, LIMIT, TestService};
 
@@ -20,7 +20,7 @@ async fn completes_attempts_and_releases_rest_on_drain() {
         })
         .collect();
     service.publish(&dues.iter().map(DueOccurrence::message).collect::<Vec<_>>()).await;
-    eventually(LIMIT, async || !service.pushes("token-1").is_empty()).await;
+    wait_until(LIMIT, async || !service.pushes("token-1").is_empty()).await;
     service.stop().await;
 
     let leased: i64 =
@@ -38,6 +38,6 @@ async fn completes_attempts_and_releases_rest_on_drain() {
 
     service.set_provider_mode(|_| {});
     service.restart().await;
-    eventually(LIMIT, async || service.count_in_state("sent").await == 60).await;
+    wait_until(LIMIT, async || service.count_in_state("sent").await == 60).await;
     assert_eq!(service.pushes("token-1").len(), 60);
 }

@@ -3,7 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
 use shared::contract::{Channel, EventType};
-use support::eventually;
+use support::wait_until;
 
 use crate::test_service::{DueOccurrence, LIMIT, TestService, erasure_message};
 
@@ -57,7 +57,7 @@ async fn use_every_feature(service: &TestService) {
 }
 
 async fn completed(service: &TestService) {
-    eventually(LIMIT, async || {
+    wait_until(LIMIT, async || {
         let completed = sqlx::query_scalar::<_, bool>(
             "select bool_and(completed_at is not null) from erasures",
         );
@@ -226,7 +226,7 @@ async fn erases_all_when_sends_run_concurrently() {
     service.wait_until_consumed().await;
     completed(&service).await;
 
-    eventually(LIMIT, async || {
+    wait_until(LIMIT, async || {
         let places = columns_containing(&service, USER).await;
         if places.is_empty() { Ok(()) } else { Err(places) }
     })
@@ -243,7 +243,7 @@ async fn stores_no_outcome_after_erasure() {
     service.wait_for_state(&due, Channel::Push, "pending").await;
     service.publish(&[erasure_message(USER, Utc::now())]).await;
     completed(&service).await;
-    eventually(LIMIT, async || service.pushes("token-1").len() == 1).await;
+    wait_until(LIMIT, async || service.pushes("token-1").len() == 1).await;
     service.stop().await;
 
     assert_eq!(columns_containing(&service, USER).await, Vec::<String>::new());
@@ -315,7 +315,7 @@ async fn erases_occurrence_requested_before_and_due_after() {
     service.wait_for_state(&due, Channel::Email, "sent").await;
     service.publish(&[erasure_message(USER, asked_at + TimeDelta::seconds(1))]).await;
     completed(&service).await;
-    eventually(LIMIT, async || columns_containing(&service, USER).await.is_empty()).await;
+    wait_until(LIMIT, async || columns_containing(&service, USER).await.is_empty()).await;
 
     service.publish(&[asked().message()]).await;
     service.wait_until_consumed().await;

@@ -2,7 +2,7 @@
 
 use chrono::{TimeDelta, Utc};
 use shared::contract::{Channel, Priority};
-use support::eventually;
+use support::wait_until;
 
 use crate::test_service::{DueOccurrence, LIMIT, TestService};
 
@@ -27,7 +27,7 @@ fn mails(user: &str, count: i64) -> Vec<DueOccurrence> {
 /// Counts the e-mails to a user that were accepted before the first one to another.
 async fn before(service: &TestService, hog: &str, other: &str) -> usize {
     let address = format!("{other}@example.com");
-    eventually(LIMIT, async || !service.emails(&address).is_empty()).await;
+    wait_until(LIMIT, async || !service.emails(&address).is_empty()).await;
     let at = service.emails(&address)[0].at;
     service.emails(&format!("{hog}@example.com")).iter().filter(|mail| mail.at < at).count()
 }
@@ -38,7 +38,7 @@ async fn sends_other_users_mail_beside_burst_of_one() {
     service
         .publish(&mails("hog", 300).iter().map(DueOccurrence::message).collect::<Vec<_>>())
         .await;
-    eventually(LIMIT, async || service.emails("hog@example.com").len() > 2).await;
+    wait_until(LIMIT, async || service.emails("hog@example.com").len() > 2).await;
     let sent = service.emails("hog@example.com").len();
     service.publish_due("ada", &[Channel::Email]).await;
 
@@ -72,7 +72,7 @@ async fn claims_other_users_mail_beside_backlog_of_one() {
         .publish(&mails("hog", 1_000).iter().map(DueOccurrence::message).collect::<Vec<_>>())
         .await;
     let due = service.publish_due("ada", &[Channel::Email]).await;
-    eventually(LIMIT, async || service.count_in_state("deferred").await == 1_001).await;
+    wait_until(LIMIT, async || service.count_in_state("deferred").await == 1_001).await;
     // Quiet hours end for both, for one of them a moment later.
     sqlx::query(
         "update deliveries set next_attempt_at = now()
@@ -98,7 +98,7 @@ async fn postpones_deliveries_beyond_user_limit() {
         })
         .collect();
     service.publish(&dues.iter().map(DueOccurrence::message).collect::<Vec<_>>()).await;
-    eventually(LIMIT, async || service.count_in_state("sent").await >= 12).await;
+    wait_until(LIMIT, async || service.count_in_state("sent").await >= 12).await;
     service.wait_until_consumed().await;
 
     let (waiting, spread): (i64, f64) = sqlx::query_as(

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use shared::contract::{Channel, EventType};
-use support::eventually;
+use support::wait_until;
 
 use crate::test_service::{DueOccurrence, LIMIT, TestService};
 
@@ -16,7 +16,7 @@ async fn sends_after_outage_of_provider() {
     service.set_provider_mode(|mode| (mode.fcm.status, mode.ses.down) = (Some(503), true));
     let due = service.publish_due("ada", &[Channel::Email, Channel::Push]).await;
     for channel in [Channel::Push, Channel::Email] {
-        eventually(LIMIT, async || match service.wait_for_state(&due, channel, "pending").await {
+        wait_until(LIMIT, async || match service.wait_for_state(&due, channel, "pending").await {
             (_, 1..) => Ok(()),
             other => Err(other),
         })
@@ -35,7 +35,7 @@ async fn retries_not_before_retry_after() {
     let service = TestService::start().await;
     service.register_device("ada", "flaky-1-x").await;
     let due = service.publish_due("ada", &[Channel::Push]).await;
-    eventually(LIMIT, async || service.wait_for_state(&due, Channel::Push, "pending").await.1 == 1)
+    wait_until(LIMIT, async || service.wait_for_state(&due, Channel::Push, "pending").await.1 == 1)
         .await;
 
     let wait: f64 = sqlx::query_scalar(
@@ -60,7 +60,7 @@ async fn pauses_only_pushes_when_project_is_throttled() {
     for user in users {
         dues.push(service.publish_due(user, &[Channel::Email, Channel::Push]).await);
     }
-    eventually(LIMIT, async || {
+    wait_until(LIMIT, async || {
         service.metric("reminders_circuit_breaker_state", "push").await == 1.0
     })
     .await;
@@ -104,7 +104,7 @@ async fn pauses_only_devices_that_are_refused_or_throttled() {
         due.send.expires_at = chrono::Utc::now() + chrono::TimeDelta::days(300);
         service.publish(&[due.message()]).await;
     }
-    eventually(LIMIT, async || service.count_attempted().await == 50).await;
+    wait_until(LIMIT, async || service.count_attempted().await == 50).await;
     let due = service.publish_due("ada", &[Channel::Push]).await;
     service.wait_for_state(&due, Channel::Push, "sent").await;
     assert_eq!(service.metric("reminders_circuit_breaker_opened_total", "push").await, 0.0);
@@ -120,7 +120,7 @@ async fn stops_dispatcher_when_account_is_refused() {
         service.publish_due("ada", &[Channel::Email, Channel::Push]).await,
         service.publish_due("ada", &[Channel::Push]).await,
     ];
-    eventually(LIMIT, async || {
+    wait_until(LIMIT, async || {
         service.metric("reminders_circuit_breaker_state", "push").await == 2.0
     })
     .await;
@@ -142,7 +142,7 @@ async fn stops_dispatcher_when_account_is_refused() {
     for due in &dues {
         assert_eq!(service.wait_for_state(due, Channel::Push, "sent").await.1, 1);
     }
-    eventually(LIMIT, async || {
+    wait_until(LIMIT, async || {
         service.metric("reminders_circuit_breaker_state", "push").await == 0.0
     })
     .await;
@@ -159,7 +159,7 @@ async fn stops_only_platform_when_its_key_is_refused() {
     for user in users {
         service.publish_due(user, &[Channel::Push]).await;
     }
-    eventually(LIMIT, async || {
+    wait_until(LIMIT, async || {
         service.metric("reminders_push_platform_circuit_breaker_open", "ios").await == 1.0
     })
     .await;
@@ -181,7 +181,7 @@ async fn ends_with_reason_when_one_device_stays_refused() {
     let service = TestService::start().await;
     service.register_device("eve", "sender-mismatch-1").await;
     let due = service.publish_due("eve", &[Channel::Push]).await;
-    eventually(LIMIT, async || service.wait_for_state(&due, Channel::Push, "pending").await.1 == 1)
+    wait_until(LIMIT, async || service.wait_for_state(&due, Channel::Push, "pending").await.1 == 1)
         .await;
     // The same five attempts, some time later. The device was registered again meanwhile, so that
     // no pause applies.
@@ -225,7 +225,7 @@ async fn sends_pushes_once_when_registrations_flood_provider() {
         .collect();
     let pushes = async {
         service.publish(&dues.iter().map(DueOccurrence::message).collect::<Vec<_>>()).await;
-        eventually(LIMIT, async || service.count_in_state("sent").await == 40).await;
+        wait_until(LIMIT, async || service.count_in_state("sent").await == 40).await;
     };
     let (answers, ()) = tokio::join!(registrations, pushes);
 
@@ -273,7 +273,7 @@ async fn loses_nothing_when_database_connections_break() {
         .expect("broken");
     }
     // A broken connection during the commit may leave a lease behind, which expires after a minute.
-    eventually(Duration::from_secs(100), async || {
+    wait_until(Duration::from_secs(100), async || {
         let sent = service.count_in_state("sent").await;
         if sent == 300 { Ok(()) } else { Err(sent) }
     })
@@ -298,7 +298,7 @@ async fn delivers_others_when_one_message_fails_batch() {
 
     service.publish(&dues.iter().map(DueOccurrence::message).collect::<Vec<_>>()).await;
 
-    eventually(LIMIT, async || {
+    wait_until(LIMIT, async || {
         let sent = service.count_in_state("sent").await;
         if sent == 40 { Ok(()) } else { Err(sent) }
     })
@@ -329,17 +329,17 @@ async fn records_others_when_one_outcome_fails_batch() {
 
     service.publish(&dues.iter().map(DueOccurrence::message).collect::<Vec<_>>()).await;
 
-    eventually(LIMIT, async || {
+    wait_until(LIMIT, async || {
         let sent = service.count_in_state("sent").await;
         if sent == 40 { Ok(()) } else { Err(sent) }
     })
     .await;
     // Fails alone, while others are recorded.
-    eventually(LIMIT, async || {
+    wait_until(LIMIT, async || {
         service.publish_due("ada", &[Channel::Push]).await;
         service.metric("reminders_outcomes_abandoned_total", "push").await >= 1.0
     })
     .await;
-    eventually(LIMIT, async || service.count_in_state("pending").await == 1).await;
+    wait_until(LIMIT, async || service.count_in_state("pending").await == 1).await;
     assert_eq!(service.pushes("token-2").len(), 1);
 }

@@ -2,7 +2,7 @@
 //! work.
 
 use shared::contract::Channel;
-use support::eventually;
+use support::wait_until;
 
 use crate::test_service::{DueOccurrence, LIMIT, TestService};
 
@@ -89,7 +89,7 @@ async fn sends_others_pushes_beside_hostile_users() {
     let stops = service.metric("reminders_circuit_breaker_opened_total", "push").await
         + service.metric("reminders_push_platform_circuit_breaker_opened_total", "web").await;
     assert!(stops <= 2.0 * HOSTILE as f64, "{stops} stops");
-    eventually(LIMIT, async || {
+    wait_until(LIMIT, async || {
         service.metric("reminders_circuit_breaker_state", "push").await == 0.0
     })
     .await;

@@ -27,7 +27,7 @@ async fn counts_occurrence_once_on_all_channels() {
     service.register_device("ada", "token-1").await;
     service.register_device("ada", "token-2").await;
     let due = service.publish_due("ada", &[Channel::Email, Channel::Push]).await;
-    support::eventually(crate::test_service::LIMIT, async || {
+    support::wait_until(crate::test_service::LIMIT, async || {
         service.count_in_state("sent").await == 3
     })
     .await;

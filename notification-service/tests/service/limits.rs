@@ -37,7 +37,7 @@ async fn sends_to_most_recent_devices_only() {
     .await
     .expect("301 devices");
     let due = service.publish_due("ada", &[Channel::Push]).await;
-    support::eventually(LIMIT, async || service.count_in_state("sent").await == 20).await;
+    support::wait_until(LIMIT, async || service.count_in_state("sent").await == 20).await;
 
     assert_eq!(service.wait_for_outcome(&due, EventType::NotificationSent).await.deliveries, 20);
     assert_eq!((service.pushes("token-20").len(), service.pushes("token-21").len()), (1, 0));
@@ -57,7 +57,7 @@ async fn bounds_rows_of_one_transaction() {
         .collect();
     service.publish(&dues.iter().map(DueOccurrence::message).collect::<Vec<_>>()).await;
 
-    support::eventually(LIMIT, async || service.count_in_state("deferred").await == 3_000).await;
+    support::wait_until(LIMIT, async || service.count_in_state("deferred").await == 3_000).await;
     let most: i64 = sqlx::query_scalar(
         "select max(rows) from (select count(*) as rows from deliveries group by xmin::text) as it",
     )

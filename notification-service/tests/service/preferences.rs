@@ -207,7 +207,7 @@ async fn moves_deferred_deliveries_to_new_quiet_hours() {
         (second - first, self::expiry(&service).await - expiry),
         (TimeDelta::hours(1), TimeDelta::hours(1))
     );
-    let published = support::eventually(LIMIT, async || {
+    let published = support::wait_until(LIMIT, async || {
         service.receive_events().await;
         let outcomes =
             service.received_events().into_iter().filter_map(|event| event.outcome().ok());
@@ -245,7 +245,7 @@ async fn suppresses_pending_of_channel_switched_off() {
     let service = TestService::start().await;
     service.register_device("ada", "unavailable-1").await;
     let retried = service.publish_due("ada", &[Channel::Push]).await;
-    support::eventually(LIMIT, async || {
+    support::wait_until(LIMIT, async || {
         service.wait_for_state(&retried, Channel::Push, "pending").await.1 == 1
     })
     .await;
@@ -321,7 +321,7 @@ async fn collapses_series_deferred_by_quiet_hours() {
     service.publish(&series.iter().rev().map(DueOccurrence::message).collect::<Vec<_>>()).await;
     service.wait_until_consumed().await;
 
-    support::eventually(LIMIT, async || service.count_in_state("suppressed").await == 59).await;
+    support::wait_until(LIMIT, async || service.count_in_state("suppressed").await == 59).await;
     assert_eq!(service.count_in_state("deferred").await, 2);
     assert_eq!(
         service.wait_for_state(&series[1], Channel::Push, "suppressed").await.0.as_deref(),
@@ -331,7 +331,7 @@ async fn collapses_series_deferred_by_quiet_hours() {
     service.wait_for_state(&series[0], Channel::Push, "sent").await;
     service.wait_for_state(&other, Channel::Push, "sent").await;
     assert_eq!(service.pushes("token-1").len(), 2);
-    support::eventually(LIMIT, async || {
+    support::wait_until(LIMIT, async || {
         service.receive_events().await;
         let published = service
             .received_events()
@@ -355,7 +355,7 @@ async fn applies_preferences_to_large_backlog_in_parts() {
     for part in dues.chunks(500) {
         service.publish(&part.iter().map(DueOccurrence::message).collect::<Vec<_>>()).await;
     }
-    support::eventually(LIMIT, async || service.count_in_state("deferred").await == 1_500).await;
+    support::wait_until(LIMIT, async || service.count_in_state("deferred").await == 1_500).await;
     service
         .user("ada")
         .put("/preferences", &json!({"channels": {"email": false}}))

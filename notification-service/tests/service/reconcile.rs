@@ -4,7 +4,7 @@ use chrono::{TimeDelta, Utc};
 use shared::contract::{Channel, DeliveryState, EventType, ReconcileData, Unknown};
 
 use crate::test_service::{DueOccurrence, LIMIT, TestService};
-use support::eventually;
+use support::wait_until;
 
 /// Returns the command about an occurrence, which is sent unless it has expired.
 fn reconcile_command(due: &DueOccurrence, otherwise: Unknown) -> shared::bus::Message {
@@ -53,7 +53,7 @@ async fn republishes_outcome_when_first_is_parked() {
     sqlx::query(parked).bind(first.event_id).execute(&service.pool).await.expect("parked");
     service.publish(&[reconcile_command(&due, Unknown::LostInTransit)]).await;
 
-    eventually(LIMIT, async || {
+    wait_until(LIMIT, async || {
         service.receive_events().await;
         service.received_events().iter().any(|event| {
             event.event_id == first.event_id && event.outcome().is_ok_and(|data| data.retold)
@@ -77,7 +77,7 @@ async fn keeps_occurrence_deferred_when_reconciled() {
     let due = service.publish_due("ada", &[Channel::Push]).await;
     service.wait_for_state(&due, Channel::Push, "deferred").await;
     service.publish(&[reconcile_command(&due, Unknown::LostInTransit)]).await;
-    eventually(LIMIT, async || {
+    wait_until(LIMIT, async || {
         service.wait_for_outcome(&due, EventType::NotificationDeferred).await.retold
     })
     .await;
@@ -123,11 +123,11 @@ async fn republishes_both_outcomes_of_bounced_email() {
         .await
         .expect("bounced");
     service.publish(&[reconcile_command(&due, Unknown::LostInTransit)]).await;
-    eventually(LIMIT, async || {
+    wait_until(LIMIT, async || {
         service.wait_for_outcome(&due, EventType::NotificationFailed).await.retold
     })
     .await;
-    eventually(LIMIT, async || {
+    wait_until(LIMIT, async || {
         service.wait_for_outcome(&due, EventType::NotificationSent).await.retold
     })
     .await;

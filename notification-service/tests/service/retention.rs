@@ -1,7 +1,7 @@
 //! Purge of old deliveries, except for pending ones.
 
 use shared::contract::Channel;
-use support::eventually;
+use support::wait_until;
 
 use crate::test_service::{DueOccurrence, LIMIT, TestService};
 
@@ -43,7 +43,7 @@ async fn purges_old_deliveries_unless_pending() {
     }
     service.restart().await;
 
-    eventually(LIMIT, async || count_rows(&service, &old).await == (0, 0)).await;
+    wait_until(LIMIT, async || count_rows(&service, &old).await == (0, 0)).await;
     assert_eq!(
         (count_rows(&service, &recent).await, count_rows(&service, &waiting).await),
         ((1, 1), (1, 1))

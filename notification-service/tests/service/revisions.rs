@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use serde_json::json;
 use shared::contract::{Channel, EventType, NotifyContent, Priority};
-use support::eventually;
+use support::wait_until;
 
 use crate::test_service::{DueOccurrence, LIMIT, TestService};
 
@@ -31,7 +31,7 @@ async fn cancels_pending_delivery() {
     let service = TestService::start().await;
     service.register_device("ada", "unavailable-1").await;
     let retried = service.publish_due("ada", &[Channel::Push]).await;
-    eventually(LIMIT, async || {
+    wait_until(LIMIT, async || {
         service.wait_for_state(&retried, Channel::Push, "pending").await.1 == 1
     })
     .await;
@@ -84,7 +84,7 @@ async fn sends_no_cancelled_delivery_of_dead_process() {
     service.register_device("ada", "token-1").await;
     service.set_provider_mode(|mode| mode.fcm.down = true);
     let due = service.publish_due("ada", &[Channel::Push]).await;
-    eventually(LIMIT, async || service.wait_for_state(&due, Channel::Push, "pending").await.1 == 1)
+    wait_until(LIMIT, async || service.wait_for_state(&due, Channel::Push, "pending").await.1 == 1)
         .await;
     // As if another process held the delivery, was to cancel it, and died.
     sqlx::query(
@@ -109,7 +109,7 @@ async fn sends_nothing_when_cancelled_before_arrival() {
     service.register_device("ada", "token-1").await;
     let due = DueOccurrence::now("ada", &BOTH);
     service.publish(&[due.cancelled(4)]).await;
-    eventually(LIMIT, async || count_revisions(&service).await == 1).await;
+    wait_until(LIMIT, async || count_revisions(&service).await == 1).await;
     service.publish(&[due.message()]).await;
 
     for channel in BOTH {
@@ -152,7 +152,7 @@ async fn sends_changed_version_when_changed_on_arrival() {
     service.register_device("ada", "token-1").await;
     let due = DueOccurrence::now("ada", &BOTH);
     service.publish(&[due.updated(4, other(&due, &[Channel::Push]))]).await;
-    eventually(LIMIT, async || count_revisions(&service).await == 1).await;
+    wait_until(LIMIT, async || count_revisions(&service).await == 1).await;
     service.publish(&[due.message()]).await;
 
     service.wait_for_state(&due, Channel::Push, "sent").await;
@@ -204,7 +204,7 @@ async fn prefers_cancellation_of_same_version() {
     service.register_device("ada", "token-1").await;
     let ahead = DueOccurrence::now("ada", &BOTH);
     service.publish(&[ahead.updated(3, other(&ahead, &BOTH)), ahead.cancelled(3)]).await;
-    eventually(LIMIT, async || count_revisions(&service).await == 1).await;
+    wait_until(LIMIT, async || count_revisions(&service).await == 1).await;
     service.wait_until_consumed().await;
     service.publish(&[ahead.message()]).await;
     service.start_quiet_hours("ada").await;
@@ -287,8 +287,8 @@ async fn dead_letters_unreadable_and_purges_old_revisions() {
         .attributes
         .insert("eventType".to_owned(), EventType::NotificationUpdate.as_str().to_owned());
     service.publish(&[contentless, due.cancelled(5)]).await;
-    eventually(LIMIT, async || count_revisions(&service).await == 1).await;
-    let letters = eventually(LIMIT, async || {
+    wait_until(LIMIT, async || count_revisions(&service).await == 1).await;
+    let letters = wait_until(LIMIT, async || {
         let letters = service
             .bus
             .dead_letters("notification-queue", 10)
@@ -305,7 +305,7 @@ async fn dead_letters_unreadable_and_purges_old_revisions() {
         .expect("aged");
     service.restart().await;
 
-    eventually(LIMIT, async || count_revisions(&service).await == 0).await;
+    wait_until(LIMIT, async || count_revisions(&service).await == 0).await;
 }
 
 /// Returns the states of all published outcomes for each delivery.
@@ -349,7 +349,7 @@ async fn publishes_one_outcome_when_changed_while_sent() {
         service.user("ada").put("/preferences", &preferences).await.expect(200);
     }
     service.wait_until_consumed().await;
-    eventually(LIMIT, async || {
+    wait_until(LIMIT, async || {
         service.make_retries_due().await;
         let waiting = service.count_in_state("pending").await;
         if waiting == 0 { Ok(()) } else { Err(waiting) }
@@ -361,7 +361,7 @@ async fn publishes_one_outcome_when_changed_while_sent() {
             .fetch_all(&service.pool)
             .await
             .expect("rows");
-    eventually(LIMIT, async || {
+    wait_until(LIMIT, async || {
         let published = published_outcomes(&service).await;
         if published.len() == rows.len() { Ok(()) } else { Err((published.len(), rows.len())) }
     })

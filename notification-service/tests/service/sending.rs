@@ -35,8 +35,8 @@ async fn sends_due_occurrence_to_devices_and_mailbox() {
         .await
         .expect("an e-mail");
     service.wait_for_state(&due, Channel::Email, "sent").await;
-    support::eventually(LIMIT, async || service.count_in_state("sent").await == 3).await;
-    support::eventually(LIMIT, async || {
+    support::wait_until(LIMIT, async || service.count_in_state("sent").await == 3).await;
+    support::wait_until(LIMIT, async || {
         service.receive_events().await;
         let outcomes: Vec<_> = service
             .received_events()
@@ -100,7 +100,7 @@ async fn sends_once_when_copies_are_shuffled() {
     for part in messages.chunks(30) {
         service.publish(part).await;
     }
-    support::eventually(LIMIT, async || service.count_in_state("sent").await == 80).await;
+    support::wait_until(LIMIT, async || service.count_in_state("sent").await == 80).await;
     service.wait_until_consumed().await;
 
     assert_eq!(
@@ -186,7 +186,7 @@ async fn dead_letters_unreadable_message_only() {
     service.publish(&[broken, erased, unstorable.message(), due.message()]).await;
 
     service.wait_for_state(&due, Channel::Push, "sent").await;
-    let letters = support::eventually(LIMIT, async || {
+    let letters = support::wait_until(LIMIT, async || {
         let letters = service
             .bus
             .dead_letters("notification-queue", 10)
@@ -216,7 +216,7 @@ async fn resends_with_same_key_when_process_died() {
     .await
     .expect("set back");
 
-    support::eventually(LIMIT, async || service.pushes("token-1").len() == 2).await;
+    support::wait_until(LIMIT, async || service.pushes("token-1").len() == 2).await;
     service.wait_for_state(&due, Channel::Push, "sent").await;
     let keys: Vec<_> = service
         .pushes("token-1")
@@ -232,7 +232,7 @@ async fn sends_no_retry_to_removed_device() {
     let service = TestService::start().await;
     let id = service.register_device("ada", "unavailable-1").await;
     let due = service.publish_due("ada", &[Channel::Push]).await;
-    support::eventually(LIMIT, async || {
+    support::wait_until(LIMIT, async || {
         service.wait_for_state(&due, Channel::Push, "pending").await.1 == 1
     })
     .await;
@@ -265,7 +265,7 @@ async fn sends_whole_burst() {
     let messages: Vec<_> = dues.iter().map(DueOccurrence::message).collect();
     service.publish(&messages).await;
 
-    support::eventually(LIMIT * 4, async || {
+    support::wait_until(LIMIT * 4, async || {
         let sent = service.count_in_state("sent").await;
         if sent == 1_200 { Ok(()) } else { Err(sent) }
     })

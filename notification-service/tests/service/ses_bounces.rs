@@ -10,7 +10,7 @@ use shared::{
     contract::{Channel, DeliveryState, EventType},
     outbox::Relay,
 };
-use support::eventually;
+use support::wait_until;
 use tokio_util::sync::CancellationToken;
 
 use crate::test_service::{DueOccurrence, LIMIT, TestService};
@@ -61,7 +61,7 @@ async fn publish_feedback_twice(
 ) {
     let message = feedback_about(message, message_id, "ada@example.com");
     enqueue_feedback(service, &[message.clone(), enveloped(&message)]).await;
-    eventually(LIMIT, async || {
+    wait_until(LIMIT, async || {
         let counted =
             service.metric("reminders_email_feedback_total", &format!("kind=\"{kind}\"")).await;
         if counted == 2.0 {
@@ -77,7 +77,7 @@ async fn enqueue_feedback(service: &TestService, bodies: &[String]) {
     let messages: Vec<_> =
         bodies.iter().map(|body| Message { body: body.clone(), attributes: [].into() }).collect();
     // The service does not wait for this queue, which is created while the rest already works.
-    eventually(LIMIT, async || service.bus.depth(QUEUE).await.is_ok()).await;
+    wait_until(LIMIT, async || service.bus.depth(QUEUE).await.is_ok()).await;
     let results =
         service.bus.send(QUEUE, &messages, Duration::ZERO).await.expect("the bus is there");
     results.into_iter().for_each(|result| result.expect("sent"));
@@ -86,7 +86,7 @@ async fn enqueue_feedback(service: &TestService, bodies: &[String]) {
 /// Sends an e-mail to ada. Returns its final state and reason.
 async fn send_next_email(service: &TestService) -> (String, Option<String>) {
     let due = service.publish_due("ada", &[Channel::Email]).await;
-    eventually(LIMIT, async || {
+    wait_until(LIMIT, async || {
         let row = sqlx::query_as(
             "select state, reason from deliveries where occurrence_id = $1 and state <> 'pending'",
         );
@@ -210,7 +210,7 @@ async fn dead_letters_unreadable_notice_only() {
     .await;
 
     service.wait_for_state(&due, Channel::Email, "failed").await;
-    let letters = eventually(LIMIT, async || {
+    let letters = wait_until(LIMIT, async || {
         let letters =
             service.bus.dead_letters(QUEUE, 10).await.map_err(|error| error.to_string())?;
         if letters.len() == 2 { Ok(letters) } else { Err(format!("{letters:?}")) }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use notification_service::store::change_feed::{self, Position};
 use serde_json::{Value, json};
 use shared::contract::Channel;
-use support::eventually;
+use support::wait_until;
 use uuid::Uuid;
 
 use crate::test_service::{DueOccurrence, LIMIT, TestService};
@@ -180,7 +180,7 @@ async fn streams_each_state_of_old_delivery() {
     let service = TestService::start().await;
     let device = service.register_device("ada", "unavailable-1").await;
     let due = service.publish_due("ada", &[Channel::Push]).await;
-    eventually(LIMIT, async || service.wait_for_state(&due, Channel::Push, "pending").await.1 == 1)
+    wait_until(LIMIT, async || service.wait_for_state(&due, Channel::Push, "pending").await.1 == 1)
         .await;
     service.age_deliveries().await;
     let mut stream = Stream::open(&service, "ada", None).await;
@@ -215,7 +215,7 @@ async fn streams_delivery_that_commits_late() {
     let service = TestService::start().await;
     let (late, early) = (send_email(&service, "ada").await, send_email(&service, "ada").await);
     let nowhere = Position { xid: 0, id: Uuid::nil() };
-    let start = eventually(LIMIT, async || {
+    let start = wait_until(LIMIT, async || {
         let look =
             change_feed::look(&service.pool, "ada", Uuid::nil(), nowhere).await.expect("a look");
         if look.oldest_open.is_none() { Ok(look) } else { Err(look) }
@@ -238,7 +238,7 @@ async fn streams_delivery_that_commits_late() {
         "and keeps the low-water mark"
     );
     open.commit().await.expect("committed");
-    let received = eventually(LIMIT, async || {
+    let received = wait_until(LIMIT, async || {
         let received = change_feed::after(&service.pool, "ada", Uuid::nil(), position, 10)
             .await
             .expect("changes");
@@ -266,13 +266,13 @@ async fn searches_only_newest_deliveries() {
     let look = async || {
         change_feed::look(&service.pool, "mallory", Uuid::nil(), nowhere).await.expect("a look")
     };
-    let seen = eventually(LIMIT, async || Some(look().await).filter(|look| look.has_changes)).await;
+    let seen = wait_until(LIMIT, async || Some(look().await).filter(|look| look.has_changes)).await;
     assert_eq!(seen.oldest_open, Some(Uuid::from_u128(1)), "all of them are searched");
     let one_more = "insert into deliveries (occurrence_id, channel, device_id, id, user_id, state)
                     values (gen_random_uuid(), 'push', gen_random_uuid(), gen_random_uuid(),
                         'mallory', 'sent')";
     sqlx::query(one_more).execute(&service.pool).await.expect("written");
-    eventually(LIMIT, async || look().await.oldest_open.is_none()).await;
+    wait_until(LIMIT, async || look().await.oldest_open.is_none()).await;
 }
 
 #[tokio::test]
@@ -287,7 +287,7 @@ async fn limits_streams_of_user_to_ten() {
     assert!(refused.headers().contains_key("retry-after"));
     Stream::open(&service, "bob", None).await;
     streams.pop();
-    eventually(LIMIT, async || service.open_stream("ada", None).await.status() == 200).await;
+    wait_until(LIMIT, async || service.open_stream("ada", None).await.status() == 200).await;
 }
 
 #[tokio::test]

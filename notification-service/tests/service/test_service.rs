@@ -21,7 +21,7 @@ use shared::{
     contract::{Channel, Envelope},
 };
 use sqlx::PgPool;
-use support::{eventually, http::Client, postgres::Database};
+use support::{http::Client, postgres::Database, wait_until};
 use tokio::{
     runtime::{Builder, Runtime},
     task::JoinHandle,
@@ -123,7 +123,7 @@ impl TestService {
         self.shutdown = CancellationToken::new();
         self.running = Some(runtime.spawn(app.run(self.shutdown.clone())));
         let admin = Client::new(&self.admin_url);
-        eventually(LIMIT, async || admin.get("/readyz").await.status == 200).await;
+        wait_until(LIMIT, async || admin.get("/readyz").await.status == 200).await;
     }
 
     /// Starts another replica of the service with some environment variables changed. It stops with
@@ -143,7 +143,7 @@ impl TestService {
         let admin = Client::new(format!("http://{}", app.admin_addr()));
         let shutdown = CancellationToken::new();
         let running = runtime.spawn(app.run(shutdown.clone()));
-        eventually(LIMIT, async || admin.get("/readyz").await.status == 200).await;
+        wait_until(LIMIT, async || admin.get("/readyz").await.status == 200).await;
         Replica { shutdown, running }
     }
 

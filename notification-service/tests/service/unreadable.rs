@@ -3,7 +3,7 @@
 
 use shared::contract::{Channel, EventType};
 use sqlx::PgPool;
-use support::eventually;
+use support::wait_until;
 
 use crate::test_service::{DueOccurrence, LIMIT, TestService};
 
@@ -23,7 +23,7 @@ async fn ends_only_delivery_with_unreadable_payload() {
     }
     for channel in both {
         for due in &dues {
-            eventually(LIMIT, async || service.wait_for_state(due, channel, "pending").await.1 > 0)
+            wait_until(LIMIT, async || service.wait_for_state(due, channel, "pending").await.1 > 0)
                 .await;
         }
     }
@@ -77,7 +77,7 @@ async fn skips_device_of_unknown_type() {
         service.wait_for_state_on_device(&due, &newer, "suppressed").await.as_deref(),
         Some("UNREADABLE")
     );
-    eventually(LIMIT, async || service.pushes("token-1").len() == 1).await;
+    wait_until(LIMIT, async || service.pushes("token-1").len() == 1).await;
     let devices = service.user("ada").get("/device").await.expect(200).body;
     assert_eq!(devices["devices"][1]["type"], "watch");
     service.user("ada").delete(&format!("/device/remove/{newer}")).await.expect(200);

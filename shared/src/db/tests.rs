@@ -18,7 +18,7 @@ use rustls::{
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
 };
 use sqlx::{Connection as _, PgConnection, postgres::PgConnectOptions};
-use support::eventually;
+use support::wait_until;
 
 use super::*;
 use crate::config;
@@ -278,7 +278,7 @@ async fn distinguishes_outage_from_slow_statement() {
     let error = sqlx::query("select 1").execute(&pool).await.expect_err("no connection");
     assert!(is_transient(&error), "{error}");
     network.drops_packets.store(false, Ordering::Release);
-    eventually(LIMIT, async || sqlx::query("select 1").execute(&pool).await.is_ok()).await;
+    wait_until(LIMIT, async || sqlx::query("select 1").execute(&pool).await.is_ok()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -332,7 +332,7 @@ async fn connects_as_replaced_user() {
     run(format!("alter role {old} nologin")).await;
     run(format!("select pg_terminate_backend(pid) from pg_stat_activity where usename = '{old}'"))
         .await;
-    let refused = eventually(LIMIT, async || match user().await {
+    let refused = wait_until(LIMIT, async || match user().await {
         Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("28000") => {
             Some(sqlx::Error::Database(error))
         }
@@ -342,7 +342,7 @@ async fn connects_as_replaced_user() {
     assert!(is_transient(&refused), "{refused}");
     assert_eq!(unreachable_reason(&refused), "the database refuses the user or the password");
     std::fs::write(&file, &new).expect("written");
-    eventually(LIMIT, async || user().await.is_ok_and(|user| user == new)).await;
+    wait_until(LIMIT, async || user().await.is_ok_and(|user| user == new)).await;
     pool.close().await;
     run(format!("drop role {old}")).await;
     run(format!("drop role {new}")).await;

@@ -26,4 +26,3 @@ pub use service::Service;
 pub use wait_until::{Condition, wait_until};
 // The name until every test of the workspace uses the other one.
 #[doc(hidden)]
-pub use wait_until::wait_until as eventually;

@@ -1,7 +1,7 @@
 //! Deliveries in the ledger of a [`TestService`].
 
 use shared::contract::Channel;
-use support::eventually;
+use support::wait_until;
 
 use super::{DueOccurrence, LIMIT, TestService};
 
@@ -13,7 +13,7 @@ impl TestService {
         channel: Channel,
         state: &str,
     ) -> (Option<String>, i32) {
-        eventually(LIMIT, async || {
+        wait_until(LIMIT, async || {
             let row: Option<(String, Option<String>, i32)> = sqlx::query_as(
                 "select state, reason, attempts from deliveries
                  where occurrence_id = $1 and channel = $2",
@@ -39,7 +39,7 @@ impl TestService {
         state: &str,
     ) -> Option<String> {
         let device: uuid::Uuid = device.parse().expect("a device's id");
-        eventually(LIMIT, async || {
+        wait_until(LIMIT, async || {
             let row: Option<(String, Option<String>)> = sqlx::query_as(
                 "select state, reason from deliveries where occurrence_id = $1 and device_id = $2",
             )
@@ -69,7 +69,7 @@ impl TestService {
 
     /// Waits until the queue of due occurrences is empty.
     pub(crate) async fn wait_until_consumed(&self) {
-        eventually(LIMIT, async || {
+        wait_until(LIMIT, async || {
             self.bus
                 .depth("notification-queue")
                 .await

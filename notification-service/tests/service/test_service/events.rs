@@ -6,14 +6,14 @@ use shared::{
     bus::Settlement,
     contract::{Envelope, EventType, OutcomeData},
 };
-use support::eventually;
+use support::wait_until;
 
 use super::{DueOccurrence, EVENT_QUEUE, LIMIT, TestService};
 
 impl TestService {
     /// Waits for an event of a type about an item, and returns it.
     pub(crate) async fn wait_for_event(&self, event_type: EventType, item_id: &str) -> Envelope {
-        eventually(LIMIT, async || {
+        wait_until(LIMIT, async || {
             self.receive_events().await;
             self.received_events()
                 .into_iter()
