@@ -24,5 +24,3 @@ mod wait_until;
 
 pub use service::Service;
 pub use wait_until::{Condition, wait_until};
-// The name until every test of the workspace uses the other one.
-#[doc(hidden)]

@@ -153,8 +153,7 @@ async fn checks_health_of_process_on_same_host() {
 /// Lines of a log that are JSON, each with its service.
 fn json_lines(service: Service, log: &str) -> Vec<Value> {
     let lines = log.lines().map(|line| {
-        let line: Value =
-            serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        let line: Value = serde_json::from_str(line).expect(line);
         assert_eq!(line["service"], service.binary(), "{line}");
         assert!(line["level"].is_string() && line["message"].is_string(), "{line}");
         line
