@@ -1,10 +1,9 @@
-//! The committed description is the code's. `UPDATE_OPENAPI=1 cargo test -p event-service --test
-//! openapi` writes it.
+//! The committed description is the code's. `make openapi` writes it.
 
 use std::{fs, path::Path};
 
 #[test]
-fn committed_description_is_current() {
+fn matches_committed_openapi_file() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("openapi.json");
     let current = event_service::openapi().to_pretty_json().expect("JSON") + "\n";
     #[allow(clippy::disallowed_methods, reason = "the tests have no configuration to read it by")]
