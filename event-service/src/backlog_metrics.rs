@@ -14,7 +14,7 @@ use crate::store::Store;
 
 /// Pause between two readings: the interval at which Prometheus asks.
 const PERIOD: Duration = Duration::from_secs(15);
-/// Time within which the database, and each queue, answers.
+/// Time limit for an answer of the database, and of each queue.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The sources of the gauges.

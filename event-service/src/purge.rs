@@ -33,7 +33,7 @@ async fn run_once(store: &Store, retention: TimeDelta, resume_after: &mut Uuid) 
     let mut is_done = true;
     match store.create_partitions().await {
         Ok(0) => {}
-        Ok(created) => tracing::info!(created, "partitions of the event catalogue exist"),
+        Ok(created) => tracing::info!(created, "partitions of the event catalogue were created"),
         Err(error) => {
             tracing::warn!(
                 error = %error,

@@ -218,7 +218,7 @@ impl Releaser {
                     Err(error) => {
                         tracing::warn!(
                             error = &error as &dyn std::error::Error,
-                            "released occurrences were not marked, will retry"
+                            "published occurrences were not marked as released, will retry"
                         );
                         backoff.note_failure();
                         sleep(backoff.delay().unwrap_or_default()).await;
@@ -237,15 +237,15 @@ impl Releaser {
                 if marked.stale > 0 {
                     tracing::warn!(
                         occurrences = marked.stale,
-                        "lease expired before the mark, occurrences will be published again under \
-                         the same ids"
+                        "lease expired before occurrences were marked as released, will be \
+                         published again under the same ids"
                     );
                 }
             }
             Err(_) => tracing::error!(
                 occurrences = taken.len(),
-                "occurrences were published and not marked, will be published again under the \
-                 same ids"
+                "published occurrences were not marked as released, will be published again under \
+                 the same ids"
             ),
         }
     }
@@ -283,7 +283,7 @@ impl Releaser {
         if let Err(error) = self.store.return_leases(&keys, status).await {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
-                "leases were not released, they will expire"
+                "leases were not returned, they will expire"
             );
         }
     }

@@ -76,8 +76,8 @@ pub struct Claimed {
     pub recurs: bool,
     /// Seconds between the due time and the claim.
     pub lateness: f64,
-    /// Time as of which its content is known to be current: the claim, or its due time after an
-    /// outage, when changes may be under way.
+    /// Time at which its content was known to be up to date: the time of the claim; after an
+    /// outage, when changes may be in transit, its due time.
     pub as_of: DateTime<Utc>,
     /// Source: `reminder` or `notification`.
     pub source: String,

@@ -16,7 +16,7 @@ use crate::device::{DeviceType, Token};
 pub mod reason {
     /// The user has no registered device with a live token.
     pub const NO_DEVICE: &str = "NO_DEVICE";
-    /// The device was removed, or its token died, before the message was sent.
+    /// The device was removed, or its token became invalid, before the message was sent.
     pub const DEVICE_GONE: &str = "DEVICE_GONE";
     /// No mail address is known, or the known one is invalid.
     pub const NO_ADDRESS: &str = "NO_ADDRESS";
@@ -143,7 +143,7 @@ pub enum Address {
     },
     /// A mailbox.
     Mailbox(String),
-    /// No address: it was removed, for this reason, after the delivery was written.
+    /// The address was removed after the delivery was written, for this reason.
     Gone(&'static str),
 }
 

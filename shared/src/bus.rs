@@ -155,7 +155,7 @@ pub enum Error {
     },
     /// The bus refused the call as it stands: a missing topic or queue, a permission, a malformed
     /// name.
-    #[error("{action}: the bus refused it")]
+    #[error("{action}: refused by the bus")]
     Misconfigured {
         /// The attempted action.
         action: &'static str,
@@ -169,7 +169,7 @@ pub enum Error {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PublishError {
     /// The bus did not accept this message for a reason of its own: publish it again.
-    #[error("not accepted now: {0}")]
+    #[error("temporarily refused by the bus: {0}")]
     Retry(String),
     /// The message can never be published: too large, too many attributes, forbidden characters.
     #[error("unpublishable: {0}")]

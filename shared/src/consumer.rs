@@ -46,7 +46,7 @@ pub struct ConsumerSettings {
     pub concurrency: usize,
     /// Time for which a received message is hidden; extended while its handler runs.
     pub visibility: Duration,
-    /// Retention of its dead letters, if the bus has none of its own.
+    /// Retention of the queue's dead letters, if the bus does not define one.
     pub dead_letters_kept: Duration,
 }
 

@@ -50,7 +50,7 @@ struct DrainOnPanic {
 impl Drop for DrainOnPanic {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            tracing::error!(task = self.name, "essential task panicked, draining");
+            tracing::error!(task = self.name, "critical task panicked, draining");
             self.shutdown.cancel();
         }
     }

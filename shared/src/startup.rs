@@ -95,7 +95,7 @@ pub async fn require(State(started): State<Started>, request: Request, next: Nex
         biased;
         response = next.run(request) => response,
         () = database.unreachable() => {
-            tracing::warn!("database does not answer, request was abandoned");
+            tracing::warn!("database does not answer, the request is answered with 503");
             let message = "the database is unavailable; try again";
             ApiError::new(Reason::UpstreamUnavailable, message).into_response()
         }

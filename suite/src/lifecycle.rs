@@ -199,7 +199,7 @@ impl Suite {
             }
         });
         if drained.await.is_err() {
-            tracing::warn!("drain limit was reached, the rest continues at the next start");
+            tracing::warn!("drain limit was reached, services continue at the next start");
         }
         self.tasks.shutdown().await;
         if let Some(sandbox) = self.sandbox {

@@ -37,8 +37,8 @@ impl PortChoice {
         self.last.into_iter().chain(steps).chain([0]).collect()
     }
 
-    /// Starts a listener on the first free port. The test is to bind the port, so that no other
-    /// process can take it in between.
+    /// Starts a listener on the first free port. A port is tested by binding it, so that no other
+    /// process can take it between the test and the start.
     ///
     /// # Errors
     /// If no candidate is free, or the start fails for another reason.

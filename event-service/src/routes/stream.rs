@@ -218,8 +218,9 @@ fn id_of(position: StreamPosition) -> String {
     format!("{}-{}", position.xid, position.event_id.simple())
 }
 
-/// The position that a client gives. One that lies ahead of the database's transactions is none of
-/// this database's (it was restored, or replaced): whoever waited for it would see nothing.
+/// Reads the position that a client names. A position later than the database's transactions is
+/// refused: the database was restored or replaced since, and the stream would send nothing until it
+/// reaches that position.
 async fn known_position(store: &Store, text: &str) -> Result<StreamPosition, ApiError> {
     let parsed = text.split_once('-').and_then(|(xid, id)| {
         Some(StreamPosition { xid: xid.parse().ok()?, event_id: Uuid::try_parse(id).ok()? })

@@ -36,8 +36,8 @@ pub enum ApplyError {
     /// A value cannot be written as JSON.
     #[error("write an event as JSON")]
     Json(#[from] serde_json::Error),
-    /// Another transaction made a notification of the batch while it was planned as an unknown one.
-    #[error("apply events: a notification was made meanwhile")]
+    /// Another transaction created a notification that this batch was about to create.
+    #[error("apply events: another transaction created one of the notifications")]
     MadeMeanwhile,
 }
 

@@ -76,9 +76,9 @@ struct OpenOccurrence {
 }
 
 impl Store {
-    /// Processes one part of the occurrences that were released longer than `after` ago: asks the
-    /// ledger about those without an outcome, by a command that the scheduler relays. An occurrence
-    /// is asked about again after the same time.
+    /// Processes a part of the occurrences that were released longer than `after` ago. For each one
+    /// without an outcome it writes a command, which the scheduler relays, that asks
+    /// notification-service for the outcome. The question is repeated after the same time.
     ///
     /// # Errors
     /// [`ApplyError`]: nothing was done.
@@ -217,9 +217,9 @@ async fn read_due(
 /// Reason why no command can be made of a row.
 #[derive(Debug, thiserror::Error)]
 enum Unreadable {
-    #[error("the item's id")]
+    #[error("the stored id of the item is malformed")]
     ItemId(#[from] MalformedId),
-    #[error("the content")]
+    #[error("the stored content is unreadable")]
     Content(#[from] serde_json::Error),
 }
 

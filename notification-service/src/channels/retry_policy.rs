@@ -10,20 +10,21 @@ use super::outcome::{MAX_RETRY_AFTER, Outcome};
 use chrono::{DateTime, TimeDelta, Utc};
 use std::time::Duration;
 
-/// Shortest wait that a doubling of the provider's own wait starts from.
+/// Shortest `Retry-After` that is doubled; a shorter one is raised to it first.
 const MIN_RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// Parameters of the retry policy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
-    /// First wait after a throttle that names none, and after a refusal; doubles with each attempt.
+    /// First wait after a refusal, and after a throttle without `Retry-After`; doubles with each
+    /// attempt.
     pub throttled: Duration,
-    /// First wait after an outage that names none; doubles with each attempt.
+    /// First wait after an unavailable provider without `Retry-After`; doubles with each attempt.
     pub unavailable: Duration,
     /// Longest wait that the doubling reaches. A provider's own `Retry-After` may be longer.
     pub longest: Duration,
-    /// Time after the first attempt in which a message that may already have been delivered is
-    /// repeated.
+    /// Time after the first attempt until which a message is repeated that may already have been
+    /// delivered.
     pub maybe_delivered_for: Duration,
     /// Time after the first attempt at which a delivery whose own address is refused or throttled
     /// is given up.

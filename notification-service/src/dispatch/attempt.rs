@@ -69,7 +69,7 @@ impl<S: Sender> AttemptRunner<S> {
         self.submit(result, permit).await;
     }
 
-    /// Releases a job that was queued for so long that its lease is about to end.
+    /// Returns the lease of a job that was queued for so long that the lease is about to end.
     pub(super) async fn release_expired(&self, job: Job) {
         let channel = self.dispatcher.channel.as_str();
         metrics::counter!("reminders_delivery_leases_expired_total", "channel" => channel)
@@ -77,12 +77,12 @@ impl<S: Sender> AttemptRunner<S> {
         self.release(job).await;
     }
 
-    /// Releases a job to the ledger, as if it had never been claimed.
+    /// Returns the lease of a job's delivery, as if it had never been claimed.
     pub(super) async fn release(&self, job: Job) {
         self.postpone(job, Postponement::default()).await;
     }
 
-    /// Releases a job to the ledger, which may not be attempted for a while.
+    /// Returns the lease of a job's delivery and postpones its next attempt.
     pub(super) async fn postpone(&self, job: Job, postponement: Postponement) {
         let result = delivery_result::postponed(
             &self.policy,

@@ -30,8 +30,8 @@ const PROBE_CLAIM: usize = 200;
 const PATIENCE: Duration = Duration::from_millis(50);
 /// Pause after a claim that found rows, and the longest after claims that found none.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(250));
-/// Pause after an error: the result writer, which retries more often, first writes the results of
-/// what was sent meanwhile.
+/// Pause after an error. It is longer than the pauses of the result writer, so that results of
+/// attempts that ended meanwhile are written before the next claim.
 const AFTER_ERROR: Duration = Duration::from_secs(1);
 /// Time between two claims that consider all rows, however long ago they were due.
 const FULL_CLAIM_EVERY: Duration = Duration::from_secs(30);
@@ -52,8 +52,8 @@ struct Progress {
 }
 
 impl Progress {
-    /// Time for which the database must have been up for leases that ran out to be taken over;
-    /// `None` if none are.
+    /// Time for which the database must have been up before expired leases of other processes are
+    /// taken over; `None` if this claim takes over none.
     fn takeover(&self) -> Option<Duration> {
         let is_settled = self.last_error.is_none_or(|error| error.elapsed() >= GRACE);
         is_settled.then_some(GRACE)
@@ -235,7 +235,7 @@ impl<S: Sender> Worker<S> {
         Ok(())
     }
 
-    /// Releases leased rows that no process holds.
+    /// Returns the leases of rows that no process holds.
     async fn release(&self, rows: &mut Vec<Released>) -> Result<(), sqlx::Error> {
         if !rows.is_empty() {
             ledger::release(&self.pool, rows).await?;

@@ -54,7 +54,7 @@ impl ReservedPermits {
     /// Takes one permit for a delivery of this user.
     ///
     /// # Errors
-    /// If none is left, or the user holds their share of all.
+    /// If no permit is left, or the user already holds as many as one user may.
     pub fn take(&mut self, user: &str, is_urgent: bool) -> Result<Permit, NoPermit> {
         let reserved = self
             .reserved

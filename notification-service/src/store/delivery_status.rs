@@ -33,8 +33,8 @@ pub struct DeliveryStatus {
     pub deliveries: i32,
 }
 
-/// Returns the deliveries of these occurrences, by occurrence; none of an occurrence that is not in
-/// the ledger.
+/// Returns the deliveries of these occurrences, by occurrence. Occurrences that are not in the
+/// ledger are left out.
 ///
 /// # Errors
 /// If the statement fails.

@@ -67,8 +67,8 @@ pub async fn unfinished(
     Ok(unfinished.collect())
 }
 
-/// Deletes a user's deliveries that were requested up to a time, whenever they are due, with their
-/// content, a bounded number in each transaction.
+/// Deletes the deliveries, with their content, that a user had requested up to a time, even if they
+/// are due later. Each transaction deletes a bounded number.
 ///
 /// # Errors
 /// If a statement fails; the rows deleted before stay deleted.
@@ -207,7 +207,8 @@ pub async fn complete(
     Ok(())
 }
 
-/// Returns the times up to which these users were erased, by digest; none of a user who was not.
+/// Returns, by digest, the times up to which these users were erased. Users who were not erased are
+/// left out.
 ///
 /// # Errors
 /// If the statement fails.

@@ -209,8 +209,8 @@ pub async fn insert_deliveries(
     Ok(())
 }
 
-/// Releases rows that were leased by a transaction whose commit was not answered: no process holds
-/// them. Returns the number of rows.
+/// Returns the leases of rows whose transaction's commit was not answered: no process holds them.
+/// Gives the number of rows.
 ///
 /// # Errors
 /// If the statement fails.

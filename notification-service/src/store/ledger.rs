@@ -200,14 +200,16 @@ pub struct Released {
 }
 
 impl Released {
-    /// Releases a delivery, which may be claimed again at once or not before a time.
+    /// Creates the entry of a delivery whose lease is returned. The delivery may be claimed again
+    /// from `not_before` on, or at once.
     #[must_use]
     pub fn of(delivery: &Delivery, not_before: Option<DateTime<Utc>>) -> Self {
         Self { key: delivery.key, fence: delivery.fence, not_before }
     }
 }
 
-/// Releases deliveries, as if they had never been claimed, where their fence token is still valid.
+/// Returns the leases of deliveries whose fence token is still valid, as if they had never been
+/// claimed.
 ///
 /// # Errors
 /// When the statement fails.

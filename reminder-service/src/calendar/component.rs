@@ -19,7 +19,8 @@ const MAX_PROPERTIES: usize = 100_000;
 const MAX_REFUSED_LINES: usize = 100;
 const TOO_MUCH: &str =
     "the file has more than 100,000 properties; this line and those after it are not read";
-/// Components that only a calendar contains: the start of one implicitly ends the one before.
+/// Components that occur only directly in a `VCALENDAR`: the start of one ends an earlier one that
+/// has no `END`.
 const OF_CALENDAR: [&str; 6] =
     ["VEVENT", "VTODO", "VJOURNAL", "VFREEBUSY", "VTIMEZONE", "VAVAILABILITY"];
 

@@ -112,8 +112,8 @@ async fn count(pool: &PgPool, user_id: &str, filter: &Filter) -> Result<i64, sql
     .await
 }
 
-/// Reads up to `limit` of a user's reminders that were created before one, newest first: a page of
-/// an export, without a total.
+/// Reads one page of an export: up to `limit` of a user's reminders, newest first, that were
+/// created before the reminder `before`. Does not count the total.
 ///
 /// # Errors
 /// If the statement fails.

@@ -17,7 +17,7 @@ use crate::reminder::{
 pub struct Seen<T> {
     /// The value.
     pub value: T,
-    /// Time of the reading.
+    /// Time at which the value was read.
     pub now: DateTime<Utc>,
 }
 

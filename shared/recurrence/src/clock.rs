@@ -50,7 +50,7 @@ impl Times {
         Self { hours, minutes, seconds }
     }
 
-    /// Counts the times.
+    /// Number of times of day.
     pub(crate) fn count(self) -> i64 {
         size(self.hours) * size(self.minutes) * size(self.seconds)
     }

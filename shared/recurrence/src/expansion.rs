@@ -328,8 +328,8 @@ impl Expansion {
         is_start && self.positions.is_none() && self.days.is_all() && self.periods.count() == all
     }
 
-    /// Returns whether a search for the next instance is short from any time, by the form of the
-    /// rule alone: a year is one step, and every allowed day is in the grid.
+    /// Returns `true` if the form of the rule alone shows that a search for the next instance takes
+    /// few steps from any time: a year is one step, and every allowed day is in the grid.
     pub(crate) fn is_plainly_short(&self) -> bool {
         let in_grid = self.interval == 1 || self.frequency == Frequency::Yearly;
         in_grid

@@ -30,13 +30,13 @@ pub struct Rule<'a> {
 /// Reason that a rule is refused. The text names the part and is written for the client.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// It is no rule.
+    /// The text is not a recurrence rule.
     #[error("rrule: {0}")]
     Malformed(String),
-    /// It has a part that no reminder can have.
+    /// The rule is too long, or has a part that is not supported.
     #[error("rrule: {0}")]
     Unsupported(&'static str),
-    /// An exclusion is no time.
+    /// An exclusion is neither a date nor a time.
     #[error(
         "exdates[{0}]: must be a date, a local date-time such as 2026-05-01T10:00:00, or a time with \
          an offset"
@@ -45,14 +45,14 @@ pub enum Refusal {
     /// There are too many exclusions.
     #[error("exdates: must have at most {MOST_EXCLUSIONS} entries")]
     TooManyExclusions,
-    /// It never fires.
+    /// The rule has no occurrence.
     #[error("rrule: must yield at least one occurrence")]
     NeverFires,
-    /// It fires too often.
+    /// The rule has more than one occurrence a minute.
     #[error("rrule: must yield at most one occurrence a minute")]
     TooOften,
-    /// It fires so rarely, if ever, that an occurrence is not found within the steps of a search.
-    #[error("rrule: must yield occurrences that are not too rare to be found")]
+    /// The rule has occurrences so rarely, if ever, that a search finds none within its steps.
+    #[error("rrule: must yield occurrences that are frequent enough to be found")]
     TooRare,
 }
 

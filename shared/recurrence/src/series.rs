@@ -204,8 +204,8 @@ impl Series {
         }
     }
 
-    /// The last occurrence at or before an instant. Looks back over a span that grows until one is
-    /// in it, and halves what may hold a later one.
+    /// The last occurrence at or before an instant. Looks back over a span that grows until it
+    /// contains an occurrence, then finds the last one in it by bisection.
     #[must_use]
     pub fn last_until(&self, until: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let earliest = self.start - TimeDelta::days(2);
@@ -262,7 +262,7 @@ pub struct Occurrences {
     /// end.
     from: Option<i64>,
     end: i64,
-    /// Steps to each occurrence.
+    /// Largest number of steps in the search for one occurrence.
     steps: u32,
     below_second: TimeDelta,
     after: DateTime<Utc>,

@@ -35,7 +35,7 @@ pub const MAX_PAIRS_BYTES: usize = 2 * 1_024;
 pub const MAX_RRULE: usize = 1_000;
 /// Most exclusions of one rule.
 pub const MAX_EXDATES: usize = 1_000;
-/// Longest exclusion, in bytes.
+/// Longest exclusion (an entry of `exdates`), in bytes.
 pub const MAX_EXDATE: usize = 40;
 /// Longest id or address of a user, in bytes.
 pub const MAX_IDENTITY: usize = 255;

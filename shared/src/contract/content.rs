@@ -209,8 +209,9 @@ pub struct SendData {
     /// the user are distinguished; messages of 2.0.0 have none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub item_changed_at: Option<DateTime<Utc>>,
-    /// Time as of which the occurrence is current. If it reaches the queue long after it, as in an
-    /// outage, it waits for changes that may be in transit; messages of 2.0.0 have none.
+    /// Time at which the occurrence was known to be up to date. If its message is put into the
+    /// queue much later, as in an outage, the occurrence waits for changes that may be in transit.
+    /// Messages of 2.0.0 do not have this time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub as_of: Option<DateTime<Utc>>,
     /// Content of the notification.

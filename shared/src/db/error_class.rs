@@ -4,23 +4,23 @@
 /// Class of a database error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorClass {
-    /// A value is refused: malformed, out of range or beyond a limit of the program (22, 54), or not
-    /// encodable.
+    /// A value is refused: malformed, out of range or beyond a limit of the program (22, 54), or
+    /// not encodable.
     Value,
     /// A constraint is violated (23), or two items of a statement concern one row (21).
     Constraint,
     /// Another transaction conflicted (40, 55P03); the same statement may succeed at once.
     Conflict,
-    /// A timeout of a statement or transaction (57014, 25P03, 25P04), or a limit of the configuration
-    /// (53400).
+    /// A timeout of a statement or transaction (57014, 25P03, 25P04), or a limit of the
+    /// configuration (53400).
     Timeout,
     /// The statement ran out of memory (53200).
     OutOfMemory,
-    /// The database is unreachable, starting, stopping, read-only or overloaded (08, 25006, 53, 55000,
-    /// 57, 58).
+    /// The database is unreachable, starting, stopping, read-only or overloaded (08, 25006, 53,
+    /// 55000, 57, 58).
     Unavailable,
-    /// The user, the password, the database or a privilege is refused (28, 3D, 42501), which a change
-    /// of credentials may repair.
+    /// The user, the password, the database or a privilege is refused (28, 3D, 42501). A change of
+    /// credentials may repair this.
     AccessDenied,
     /// The session does not match the schema or state: changed features or prepared statements (0A,
     /// 26), transaction states (25).

@@ -151,8 +151,8 @@ impl ExportLimit {
         most
     }
 
-    /// Takes a permit for an export of a user. If all permits are taken, that of the slowest client
-    /// is revoked, if a client is too slow.
+    /// Takes a permit for an export of a user. If all permits are taken and some clients read too
+    /// slowly, the permit of the slowest one is revoked.
     ///
     /// # Errors
     /// `RATE_LIMITED` if an export of the user is in progress, or no permit is available.

@@ -40,7 +40,7 @@ pub const ENTRIES_PER_CALL: usize = 20;
 pub struct RateLimit {
     /// Calls per second, on average.
     pub per_second: NonZeroU32,
-    /// Calls at once.
+    /// Largest number of calls in a burst.
     pub burst: NonZeroU32,
 }
 

@@ -113,7 +113,7 @@ where
             written = timeout(DEADLINE, write(writer)) => written,
             () = permit.revoked() => {
                 tracing::warn!(
-                    "export was aborted for another user's, its client reads too slowly"
+                    "client read too slowly, its export was aborted to admit another user"
                 );
                 return;
             }

@@ -86,7 +86,7 @@ impl Publisher {
         false
     }
 
-    /// Releases the leases of rows that are not published now, so that any process may claim them.
+    /// Returns the leases of rows that are not published now, so that any process may claim them.
     pub(super) async fn release(&self, ids: &[Uuid]) {
         if !ids.is_empty() {
             self.check(store::release(&self.pool, ids).await);
@@ -99,9 +99,9 @@ impl Publisher {
         metrics::gauge!("reminders_outbox_pace").set(rate);
     }
 
-    /// Releases the rows of a publish that failed, so that they are not delayed by the rest of
-    /// their lease once the bus is back. Messages that the bus did accept are published twice, with
-    /// the same ids.
+    /// Returns the leases of rows whose publish failed, so that they can be published as soon as
+    /// the bus is reachable again. Messages that the bus had accepted nevertheless are published
+    /// twice, with the same ids.
     async fn publish_failed(
         &self,
         ids: &[Uuid],

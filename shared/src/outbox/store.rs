@@ -113,7 +113,7 @@ pub(super) async fn delete(pool: &PgPool, ids: &[Uuid]) -> Result<(), sqlx::Erro
     Ok(())
 }
 
-/// Releases the leases of rows.
+/// Returns the leases of rows.
 pub(super) async fn release(pool: &PgPool, ids: &[Uuid]) -> Result<(), sqlx::Error> {
     sqlx::query!("update outbox set lease_until = '-infinity' where event_id = any($1)", ids)
         .execute(pool)

@@ -141,7 +141,7 @@ fn elsewhere(wanted: &Path, account: &Account) -> Result<PathBuf, Error> {
     }
     tracing::warn!(
         wanted = %wanted.display(), used = %root.display(), account = %account.name,
-        "database is stored in another folder, its account cannot enter the wanted one"
+        "requested folder cannot be entered by the database's account, another one is used"
     );
     Ok(root)
 }

@@ -116,7 +116,7 @@ pub fn die_with_parent(command: &mut Command, signal: Signal) {
     unsafe { command.pre_exec(tie) };
 }
 
-/// See the Linux version.
+/// Does nothing: only Linux can signal the child of a process that dies.
 #[cfg(not(target_os = "linux"))]
 pub fn die_with_parent(_command: &mut Command, _signal: Signal) {}
 

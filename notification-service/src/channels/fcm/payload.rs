@@ -76,9 +76,10 @@ const MIN_TEXT_BYTES: usize = 3_000;
 /// bytes.
 const TITLE_BYTES: usize = 800;
 
-/// Returns the body of a request that sends `push` with the text `text`. Parts of a push that is
-/// too large are dropped in this order: the web's second copy of the link, the client's pairs, the
-/// link, and the end of the text. Our ids are always kept, so that the app can fetch the rest.
+/// Returns the body of a request that sends `push` with the text `text`. If the push is too large,
+/// parts of it are dropped in this order: the second copy of the link in a web push, the client's
+/// key-value pairs, the link, and the end of the text. Our ids are always kept, so that the app can
+/// fetch the rest.
 #[must_use]
 pub fn send(
     token: &str,

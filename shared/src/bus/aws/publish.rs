@@ -243,7 +243,7 @@ impl AwsBus {
         if is_refused && self.names_groups.swap(false, Ordering::Relaxed) {
             tracing::warn!(
                 problem,
-                "message groups were refused by the topic, queues are not fair among users"
+                "topic refuses message groups, queues are not fair among users"
             );
         }
         is_refused

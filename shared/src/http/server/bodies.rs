@@ -14,8 +14,8 @@ use tokio::time::{Sleep, sleep};
 
 use super::activity::{OpenRequest, Receiving};
 
-/// Most bytes that are passed to a connection at once: the buffer of HTTP/2 for a client that does
-/// not read.
+/// Most bytes of a response that are passed to a connection at once. HTTP/2 buffers as many for a
+/// client that does not read.
 const MAX_PART_BYTES: usize = 16 * 1024;
 
 /// The body did not arrive in time.

@@ -36,7 +36,7 @@ pub(super) struct Socket {
 /// A response that is written instead of another one.
 struct Substitute {
     response: Bytes,
-    /// Length of the replaced response.
+    /// Number of bytes of the response that is replaced.
     replaced: usize,
 }
 

@@ -63,7 +63,7 @@ pub(in crate::channels::fcm) enum ConnectError {
     Timeout,
     #[error("could not connect")]
     Refused(#[source] Box<dyn Error + Send + Sync>),
-    #[error("could not agree on HTTP")]
+    #[error("could not negotiate the HTTP version")]
     Handshake(#[source] Box<dyn Error + Send + Sync>),
     #[error("the server closed the connection before it sent anything")]
     HungUp,
@@ -164,8 +164,8 @@ impl Dialer {
         self.connector.clone().oneshot(self.origin.clone()).await.map_err(ConnectError::Refused)
     }
 
-    /// Probes the HTTP version on a separate connection, because an HTTP/1.1 server would answer
-    /// the preface.
+    /// Probes the HTTP version by sending the preface of HTTP/2. Uses a separate connection,
+    /// because an HTTP/1.1 server answers the preface with an error.
     async fn probe(&self) -> Result<Protocol, ConnectError> {
         let mut stream = TokioIo::new(self.connect().await?);
         let mut head = [0u8; FRAME_HEAD_BYTES];
