@@ -223,7 +223,7 @@ async fn work(
     shutdown: &CancellationToken,
 ) -> anyhow::Result<()> {
     let consumed = CancellationToken::new();
-    let (relay, handoff) = Relay::new(pool, Arc::clone(&bus), config.bus.event_topic.clone());
+    let (relay, relay_handle) = Relay::new(pool, Arc::clone(&bus), config.bus.event_topic.clone());
     let relay = relay.with_user_share(config.user_events);
     let relay = spawn_essential("relay", shutdown, relay.run(consumed.clone()));
     let purge = purge::run(store.clone(), config.retention, shutdown.clone());
@@ -246,7 +246,7 @@ async fn work(
         visibility: VISIBILITY,
         dead_letters_kept: config.bus.dead_letters_kept,
     };
-    let handler = Arc::new(Events::new(store, handoff, PATIENCE, shutdown.clone()));
+    let handler = Arc::new(Events::new(store, relay_handle, PATIENCE, shutdown.clone()));
     consumer::run(bus, settings, handler, shutdown.clone()).await;
     consumed.cancel();
     relay.await?;

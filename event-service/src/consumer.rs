@@ -14,7 +14,7 @@ use shared::{
         isolation::{Attempt, Failure, Isolation, Outcome},
     },
     db::{self, FailureClass},
-    outbox::Handoff,
+    outbox::RelayHandle,
 };
 use tokio::{task::spawn_blocking, time::Instant};
 use tokio_util::sync::CancellationToken;
@@ -32,7 +32,7 @@ pub const PATIENCE: Duration = Duration::from_secs(10 * 60);
 #[derive(Clone)]
 pub struct Events {
     store: Store,
-    outbox: Handoff,
+    outbox: RelayHandle,
     isolation: Arc<Isolation>,
 }
 
@@ -45,7 +45,7 @@ impl Events {
     #[must_use]
     pub fn new(
         store: Store,
-        outbox: Handoff,
+        outbox: RelayHandle,
         patience: Duration,
         shutdown: CancellationToken,
     ) -> Self {

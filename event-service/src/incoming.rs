@@ -1,12 +1,12 @@
 //! Decodes and validates messages of the event queue, and sorts them by their effect.
 
 use chrono::{DateTime, Utc};
-use recurrence::{Delivery, Timetable};
+use recurrence::{Delivery, DeliverySchedule};
 use shared::{
     bus::Received,
     contract::{
-        DecodeError, DeliveryState, Envelope, EventType, ItemId, NoTimetable, OutcomeData, Reason,
-        ReminderData, bounds,
+        DecodeError, DeliveryState, Envelope, EventType, ItemId, NoDeliverySchedule, OutcomeData,
+        Reason, ReminderData, bounds,
     },
 };
 use uuid::Uuid;
@@ -75,7 +75,7 @@ pub struct RequestedNotification {
     /// Content and schedule as the event states them.
     pub data: ReminderData,
     /// Delivery times that follow from the data.
-    pub timetable: Timetable,
+    pub schedule: DeliverySchedule,
     /// First delivery after the event, for a recurring notification. It is computed when the event
     /// is decoded, and not in the transaction that applies the batch.
     next: Option<(DateTime<Utc>, Option<Delivery>)>,
@@ -93,11 +93,11 @@ impl RequestedNotification {
     /// # Errors
     /// [`Refusal`]: its rule cannot be followed.
     pub fn of(data: ReminderData, occurred_at: DateTime<Utc>) -> Result<Self, Refusal> {
-        let timetable = data.timetable()?;
+        let schedule = data.schedule()?;
         let next = data.recurrence.is_some().then(|| {
-            (occurred_at, timetable.unacknowledged_after(occurred_at, data.acknowledged).next())
+            (occurred_at, schedule.unacknowledged_after(occurred_at, data.acknowledged).next())
         });
-        Ok(Self { data, timetable, next })
+        Ok(Self { data, schedule, next })
     }
 
     /// Returns the first delivery after a time, other than those of acknowledged occurrences.
@@ -105,7 +105,7 @@ impl RequestedNotification {
     pub fn next_after(&self, time: DateTime<Utc>) -> Option<Delivery> {
         match self.next {
             Some((occurred_at, next)) if occurred_at == time => next,
-            _ => self.timetable.unacknowledged_after(time, self.data.acknowledged).next(),
+            _ => self.schedule.unacknowledged_after(time, self.data.acknowledged).next(),
         }
     }
 
@@ -124,7 +124,7 @@ pub enum Refusal {
     Unreadable(#[from] DecodeError),
     /// The recurrence rule cannot be followed.
     #[error(transparent)]
-    Timetable(#[from] NoTimetable),
+    DeliverySchedule(#[from] NoDeliverySchedule),
     /// A field has a value that is not allowed.
     #[error("{0}")]
     Invalid(&'static str),
@@ -139,7 +139,7 @@ impl Refusal {
     pub const fn reason(&self) -> Reason {
         match self {
             Self::Unreadable(_) => Reason::Unreadable,
-            Self::Timetable(_) | Self::Invalid(_) => Reason::Invalid,
+            Self::DeliverySchedule(_) | Self::Invalid(_) => Reason::Invalid,
             Self::Misrouted(_) => Reason::Misrouted,
         }
     }
@@ -205,8 +205,8 @@ fn outcome(event: &Envelope) -> Result<Effect, Refusal> {
     let data = event.outcome()?;
     let source = Source::ALL.into_iter().find(|source| source.as_str() == data.source);
     let source = source.ok_or(Refusal::Invalid("source: expected reminder or notification"))?;
-    let told = data.state.event_type();
-    if told != Some(event.event_type) || data.state == DeliveryState::Pending {
+    let event_type = data.state.event_type();
+    if event_type != Some(event.event_type) || data.state == DeliveryState::Pending {
         return Err(Refusal::Invalid("state: is not the event type's"));
     }
     let ends = [DeliveryState::Sent, DeliveryState::Failed, DeliveryState::Suppressed];

@@ -128,7 +128,7 @@ fn is_replaced_by_snooze(
 
 /// Returns the date of the instance that a delivery time belongs to.
 fn delivery_at(requested: &RequestedNotification, due: DateTime<Utc>) -> Option<DateTime<Utc>> {
-    requested.timetable.delivery_at(due).map(|delivery| delivery.date)
+    requested.schedule.delivery_at(due).map(|delivery| delivery.date)
 }
 
 /// One delivery time.
@@ -227,7 +227,7 @@ impl Step<'_> {
         let mut times: BTreeMap<_, _> = if requested.data.recurrence.is_some() {
             self.past_times(requested).chain(self.next_times(requested)).collect()
         } else {
-            let all = requested.timetable.after(DateTime::<Utc>::MIN_UTC);
+            let all = requested.schedule.after(DateTime::<Utc>::MIN_UTC);
             all.map(|delivery| (delivery.at, delivery.date))
                 .filter(|(_, date)| !requested.is_acknowledged(*date))
                 .collect()
@@ -270,7 +270,7 @@ impl Step<'_> {
             self.known.and_then(|known| known.passed_until).map_or(made, |gone| gone.max(made));
         let is_late = passed_until > made;
         let after =
-            |time| requested.timetable.unacknowledged_after(time, requested.data.acknowledged);
+            |time| requested.schedule.unacknowledged_after(time, requested.data.acknowledged);
         let late = is_late.then(|| {
             after(made)
                 .take_while(move |delivery| delivery.at <= passed_until)

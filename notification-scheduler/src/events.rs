@@ -98,7 +98,7 @@ pub fn ended(claimed: &Claimed, end: UnpublishedOutcome, at: DateTime<Utc>) -> E
             device_id: None,
             state: end.state(),
             corrects: None,
-            retold: false,
+            republished: false,
             reason: Some(end.reason().into()),
             attempts: 0,
             due_at: claimed.due_at,

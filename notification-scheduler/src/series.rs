@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use recurrence::{Delivery, Timetable};
+use recurrence::{Delivery, DeliverySchedule};
 use shared::contract::{Reason, occurrence_id};
 use uuid::Uuid;
 
@@ -12,7 +12,7 @@ pub(crate) struct Series {
     pub(crate) version: i64,
     pub(crate) source: String,
     pub(crate) item_id: String,
-    pub(crate) timetable: Timetable,
+    pub(crate) schedule: DeliverySchedule,
     pub(crate) lifetime: TimeDelta,
     pub(crate) acknowledged: Option<DateTime<Utc>>,
     /// Time at which its newest version was made: earlier occurrences are not created by it.
@@ -29,7 +29,7 @@ impl Series {
         let Some(first) = passed.first() else { return Vec::new() };
         let mut is_enough = false;
         let deliveries =
-            self.timetable.unacknowledged_after((*first).max(self.changed_at), self.acknowledged);
+            self.schedule.unacknowledged_after((*first).max(self.changed_at), self.acknowledged);
         let deliveries = deliveries.filter(|delivery| !passed.contains(&delivery.at));
         deliveries
             .take_while(|delivery| !std::mem::replace(&mut is_enough, delivery.at > self.now))
@@ -40,8 +40,8 @@ impl Series {
     /// Returns `true` if an occurrence is superseded: its time is one of the series, and a later
     /// time of the series is due as well.
     pub(crate) fn is_superseded(&self, due: DateTime<Utc>) -> bool {
-        self.timetable.delivery_at(due).is_some()
-            && self.timetable.after(due).next().is_some_and(|next| next.at <= self.now)
+        self.schedule.delivery_at(due).is_some()
+            && self.schedule.after(due).next().is_some_and(|next| next.at <= self.now)
     }
 
     /// Computes the occurrences that follow the times which are no longer pending. They state a
@@ -93,7 +93,7 @@ mod tests {
             version: 1,
             source: "reminder".to_owned(),
             item_id: "item-1".to_owned(),
-            timetable: Timetable::recurring(series, vec![0]),
+            schedule: DeliverySchedule::recurring(series, vec![0]),
             lifetime: TimeDelta::minutes(10),
             acknowledged: None,
             changed_at: DateTime::UNIX_EPOCH,

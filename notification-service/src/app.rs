@@ -15,7 +15,7 @@ use shared::{
         Authenticator, ExportLimit, Listeners, ServerSettings, admin::Readiness, api, serve,
         serve_admin,
     },
-    outbox::{Handoff, Relay},
+    outbox::{Relay, RelayHandle},
     shutdown::spawn_essential,
     startup::{Started, Startup},
     telemetry::describe_service,
@@ -79,7 +79,7 @@ struct Work {
     bus: SharedBus,
     queue: String,
     feedback_queue: Option<String>,
-    handoff: Handoff,
+    relay_handle: RelayHandle,
     relay: Relay,
     workers: Workers,
     started: Started,
@@ -106,17 +106,17 @@ impl App {
         pool_metrics::report(&pool, "main");
         let clock = Arc::new(DbClock::default());
         let bus = bus::connect(&config.bus.settings).await?;
-        let (relay, handoff) =
+        let (relay, relay_handle) =
             Relay::new(pool.clone(), bus.clone(), config.bus.event_topic.clone());
         let relay = relay.with_user_share(config.user_events);
         let workers =
-            Workers::build(&config, pool.clone(), Arc::clone(&clock), handoff.clone()).await?;
+            Workers::build(&config, pool.clone(), Arc::clone(&clock), relay_handle.clone()).await?;
         let started = Started::watching(pool.clone());
         let streams = Streams::default();
         let shared = Api {
             pool: pool.clone(),
             clock: Arc::clone(&clock),
-            handoff: handoff.clone(),
+            relay_handle: relay_handle.clone(),
             fcm: workers.fcm(),
             max_devices: config.max_devices_per_user,
             takeover: config.takeover,
@@ -141,7 +141,7 @@ impl App {
             bus,
             queue,
             feedback_queue,
-            handoff,
+            relay_handle,
             relay,
             workers,
             started,
@@ -205,7 +205,7 @@ impl Work {
             bus,
             queue,
             feedback_queue,
-            handoff,
+            relay_handle,
             relay,
             workers,
             started,
@@ -229,7 +229,7 @@ impl Work {
         let feedback = SesFeedback {
             pool: pool.clone(),
             clock: Arc::clone(&clock),
-            handoff: handoff.clone(),
+            relay_handle: relay_handle.clone(),
             isolation: Isolation::new(Duration::MAX, shutdown.clone()),
         };
         let consume_feedback = consume_feedback(
@@ -244,7 +244,7 @@ impl Work {
             accept: AcceptOccurrences {
                 pool: pool.clone(),
                 clock: Arc::clone(&clock),
-                handoff: handoff.clone(),
+                relay_handle: relay_handle.clone(),
                 dispatchers: workers.dispatchers(),
                 interruptions: Interruptions::default(),
                 max_devices,
@@ -252,10 +252,10 @@ impl Work {
             },
             revise: ApplyRevisions {
                 pool: pool.clone(),
-                handoff: handoff.clone(),
+                relay_handle: relay_handle.clone(),
                 recalls: workers.recalls(),
             },
-            republish: RepublishOutcomes { pool: pool.clone(), handoff },
+            republish: RepublishOutcomes { pool: pool.clone(), relay_handle },
             erase: EraseUsers { pool: pool.clone() },
         };
         let settings = ConsumerSettings {

@@ -164,7 +164,7 @@ pub fn outcome(
             device_id: (!key.device_id.is_nil()).then(|| key.device_id.simple()),
             state: ending.state,
             corrects: ending.corrects,
-            retold: false,
+            republished: false,
             reason: ending.reason.map(|reason| ReasonCode::stored(reason.to_owned())),
             attempts: ending.attempts,
             due_at: dispatch.send.due_at,

@@ -15,7 +15,7 @@ use std::{sync::Arc, time::Duration};
 use axum::Router;
 use shared::{
     http::{ExportLimit, complete_openapi, openapi_routes},
-    outbox::Handoff,
+    outbox::RelayHandle,
     startup::{self, Started},
 };
 use sqlx::PgPool;
@@ -34,7 +34,7 @@ pub struct Api {
     /// Clock of the database.
     pub clock: Arc<DbClock>,
     /// Hands committed messages to the relay.
-    pub handoff: Handoff,
+    pub relay_handle: RelayHandle,
     /// Client of FCM, which validates tokens.
     pub fcm: Arc<Fcm>,
     /// Largest number of active devices of one user.

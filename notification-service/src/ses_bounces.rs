@@ -22,7 +22,7 @@ use shared::{
     },
     contract::{DeliveryState, Reason},
     db::{self, FailureClass},
-    outbox::{self, Handoff},
+    outbox::{self, RelayHandle},
 };
 use sqlx::PgPool;
 
@@ -46,7 +46,7 @@ pub struct SesFeedback {
     /// Clock of the database.
     pub clock: Arc<DbClock>,
     /// Hands committed messages to the relay.
-    pub handoff: Handoff,
+    pub relay_handle: RelayHandle,
     /// Holds batches while the database is unreachable, and isolates messages that fail.
     pub isolation: Isolation,
 }
@@ -158,7 +158,7 @@ impl SesFeedback {
             metrics::counter!("reminders_deliveries_corrected_total", "reason" => reason)
                 .increment(1);
         }
-        self.handoff.after_commit(messages);
+        self.relay_handle.after_commit(messages);
         Ok(accepted.into_iter().map(|email| email.provider_message_id).collect())
     }
 }

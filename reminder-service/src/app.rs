@@ -59,13 +59,13 @@ impl App {
         let pool = config.database.pool(NAME);
         pool_metrics::report(&pool, "main");
         let bus = bus::connect(&config.bus.settings).await?;
-        let (relay, handoff) =
+        let (relay, relay_handle) =
             Relay::new(pool.clone(), bus.clone(), config.bus.event_topic.clone());
         let relay = relay.with_user_share(config.user_events);
         let started = Started::watching(pool.clone());
         let routes = routes::router(Api {
             pool: pool.clone(),
-            handoff,
+            relay_handle,
             peers: Peers::new(config.peers)?,
             exports: ExportLimit::new(config.exports),
             started: started.clone(),

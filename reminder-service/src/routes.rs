@@ -20,7 +20,7 @@ mod snooze;
 use axum::{Router, extract::DefaultBodyLimit};
 use shared::{
     http::{ApiError, ExportLimit, Reason, complete_openapi, openapi_routes},
-    outbox::Handoff,
+    outbox::RelayHandle,
     startup::Started,
 };
 use sqlx::PgPool;
@@ -39,8 +39,8 @@ use crate::{
 pub struct Api {
     /// The reminders database.
     pub pool: PgPool,
-    /// Handoff of committed messages to the relay.
-    pub handoff: Handoff,
+    /// RelayHandle of committed messages to the relay.
+    pub relay_handle: RelayHandle,
     /// Client of the other services.
     pub peers: Peers,
     /// Limit of concurrent exports.

@@ -22,7 +22,7 @@ pub use event_type::EventType;
 pub use ids::{ItemId, MalformedId, event_id_of, new_id, occurrence_id};
 pub use outcome::{DeliveryState, OutcomeData};
 pub use reason::{Reason, ReasonCode};
-pub use schedule::{NoTimetable, stored_timetable, timetable};
+pub use schedule::{NoDeliverySchedule, schedule, stored_schedule};
 
 /// `eventItemType` of events of a reminder.
 pub const ITEM_REMINDER: &str = "reminder";

@@ -26,7 +26,7 @@ use crate::{
     bus::{self, Message, Unpublishable},
     contract::Event,
 };
-pub use memory_queue::Handoff;
+pub use memory_queue::RelayHandle;
 pub use relay::{Relay, USER_EVENTS_PER_SECOND};
 
 /// Lease of a row for the process that wrote or claimed it. It is longer than a message may wait in
@@ -93,7 +93,7 @@ pub enum WriteError {
 }
 
 /// Writes messages into the outbox, in the caller's transaction. Pass them to
-/// [`Handoff::after_commit`] once the transaction is committed. A message whose id already exists
+/// [`RelayHandle::after_commit`] once the transaction is committed. A message whose id already exists
 /// is the same message and stays unchanged.
 ///
 /// # Errors

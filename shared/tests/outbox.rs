@@ -12,7 +12,7 @@ use shared::{
         settings::PostgresSettings,
     },
     contract::new_id,
-    outbox::{self, Handoff, OutboxMessage, Relay},
+    outbox::{self, OutboxMessage, Relay, RelayHandle},
 };
 use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
 use support::{postgres::Database, wait_until};
@@ -29,7 +29,7 @@ struct TestOutbox {
     bus_database: Database,
     pool: PgPool,
     bus: SharedBus,
-    handoff: Handoff,
+    relay_handle: RelayHandle,
     shutdown: CancellationToken,
     relay: tokio::task::JoinHandle<()>,
 }
@@ -55,10 +55,10 @@ impl TestOutbox {
         bus.ensure(&Topology { topics: vec![TOPIC.to_owned()], queues: vec![queue] })
             .await
             .expect("prepared");
-        let (relay, handoff) = Relay::new(pool.clone(), wrap(bus.clone()), TOPIC.to_owned());
+        let (relay, relay_handle) = Relay::new(pool.clone(), wrap(bus.clone()), TOPIC.to_owned());
         let shutdown = CancellationToken::new();
         let relay = tokio::spawn(relay.run(shutdown.clone()));
-        Self { _database: database, bus_database, pool, bus, handoff, shutdown, relay }
+        Self { _database: database, bus_database, pool, bus, relay_handle, shutdown, relay }
     }
 
     /// Writes a message and commits without passing it to the relay, as if the process had died.
@@ -125,7 +125,7 @@ fn message(body: &str) -> OutboxMessage {
 async fn publishes_and_deletes_message_after_commit() {
     let test = TestOutbox::start().await;
     let message = test.commit(r#"{"n":1}"#).await;
-    test.handoff.after_commit([message.clone()]);
+    test.relay_handle.after_commit([message.clone()]);
     let received = test.received().await;
     assert_eq!(received.len(), 1);
     assert_eq!(received[0].attributes, message.message.attributes);
@@ -148,7 +148,7 @@ async fn publishes_nothing_of_rolled_back_transaction() {
     outbox::insert(&mut *transaction, &[message(r#"{"n":0}"#)]).await.expect("written");
     transaction.rollback().await.expect("rolled back");
     let kept = test.commit(r#"{"n":1}"#).await;
-    test.handoff.after_commit([kept]);
+    test.relay_handle.after_commit([kept]);
     let bodies: Vec<_> = test.received().await.into_iter().map(|message| message.body).collect();
     assert_eq!(bodies.len(), 1);
     assert!(bodies[0].contains('1'), "{bodies:?}");
@@ -160,7 +160,7 @@ async fn publishes_row_that_commits_late() {
     let mut slow = test.pool.begin().await.expect("begun");
     outbox::insert(&mut *slow, &[message(r#"{"n":"earlier"}"#)]).await.expect("written");
     let later = test.commit(r#"{"n":"later"}"#).await;
-    test.handoff.after_commit([later]);
+    test.relay_handle.after_commit([later]);
     assert!(test.received().await[0].body.contains("later"));
     slow.commit().await.expect("committed");
     test.expire_leases().await;
@@ -172,7 +172,7 @@ async fn parks_unpublishable_message_without_delay() {
     let test = TestOutbox::start().await;
     let bad = test.commit(r#"{"n":"\u0000"}"#).await;
     let good = test.commit(r#"{"n":"good"}"#).await;
-    test.handoff.after_commit([bad.clone(), good]);
+    test.relay_handle.after_commit([bad.clone(), good]);
     assert!(test.received().await[0].body.contains("good"));
     let parked = async || {
         let query = sqlx::query_scalar::<_, Option<String>>(
@@ -191,7 +191,7 @@ async fn drains_messages_in_memory_on_shutdown() {
     for number in 0..50 {
         messages.push(test.commit(&format!(r#"{{"n":{number}}}"#)).await);
     }
-    test.handoff.after_commit(messages);
+    test.relay_handle.after_commit(messages);
     test.shutdown.cancel();
     test.relay.await.expect("the relay ended");
     let rows: i64 = sqlx::query_scalar("select count(*) from outbox")
@@ -229,7 +229,7 @@ async fn publishes_from_memory_while_claim_hangs() {
     .await;
 
     let message = test.commit(r#"{"n":1}"#).await;
-    test.handoff.after_commit([message]);
+    test.relay_handle.after_commit([message]);
 
     assert_eq!(test.received().await.len(), 1);
     wait_until(LIMIT, async || test.rows().await == 0).await;
@@ -259,11 +259,11 @@ async fn publishes_message_beside_20_000_of_another_user() {
     let test = TestOutbox::start_with(|real| bus.insert(PausedBus::paused(real)).clone()).await;
     let bus = bus.expect("a bus");
     let many = test.commit_of("mallory", 20_000).await;
-    test.handoff.after_commit(many);
+    test.relay_handle.after_commit(many);
     wait_until(LIMIT, async || bus.started("mallory") > 0).await;
 
     let one = test.commit_of("ada", 1).await;
-    test.handoff.after_commit(one);
+    test.relay_handle.after_commit(one);
 
     wait_until(LIMIT, async || bus.started("ada") == 1).await;
     assert!(bus.started("mallory") <= 100, "{} are in flight", bus.started("mallory"));
@@ -298,7 +298,7 @@ async fn releases_rows_at_once_when_bus_fails() {
     let test = TestOutbox::start().await;
     test.allow_bus_connections(false).await;
     let message = test.commit(r#"{"n":1}"#).await;
-    test.handoff.after_commit([message]);
+    test.relay_handle.after_commit([message]);
     let released = "select exists (select from outbox where lease_until = '-infinity')";
     wait_until(LIMIT, async || {
         sqlx::query_scalar(released).fetch_one(&test.pool).await.unwrap_or(false)

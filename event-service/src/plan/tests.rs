@@ -71,7 +71,7 @@ const fn known(active: bool) -> Known {
 }
 
 fn requested(data: ReminderData) -> Box<RequestedNotification> {
-    Box::new(RequestedNotification::of(data, DateTime::UNIX_EPOCH).expect("a timetable"))
+    Box::new(RequestedNotification::of(data, DateTime::UNIX_EPOCH).expect("a schedule"))
 }
 
 #[test]

@@ -103,13 +103,13 @@ pub(super) async fn timeline(
         return Err(unknown());
     }
     let truncated = page.is_full;
-    let told =
+    let recorded =
         page.rows.into_iter().map(|row| Step::Event { at: row.occurred_at, event: row.into() });
     let due = occurrences
         .iter()
         .cloned()
         .map(|row| Step::Occurrence { at: row.due_at, occurrence: row.into() });
-    let mut timeline: Vec<Step> = told.chain(due).collect();
+    let mut timeline: Vec<Step> = recorded.chain(due).collect();
     timeline.sort_by_key(Step::at);
     Ok(Json(Timeline {
         reminder_id: text,

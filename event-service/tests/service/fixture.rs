@@ -200,7 +200,7 @@ pub(crate) fn outcome(
         device_id: Some(new_id().simple()),
         state,
         corrects: None,
-        retold: false,
+        republished: false,
         reason: reason.map(|reason| ReasonCode::stored(reason.to_owned())),
         attempts: 1,
         due_at,

@@ -44,8 +44,8 @@ async fn ends_as_failed_or_suppressed_when_none_is_sent() {
         let service = test_service().await;
         let date = now() + hours(1);
         service.apply(&[created("a", 1, date, &[0])]).await;
-        let told = outcomes.map(|state| outcome("a", date, state, Some("why"), 2));
-        service.apply(&told).await;
+        let published = outcomes.map(|state| outcome("a", date, state, Some("why"), 2));
+        service.apply(&published).await;
         assert_eq!(stands(&service).await, as_of(expected, Some("why")));
     }
 }
@@ -54,9 +54,9 @@ async fn ends_as_failed_or_suppressed_when_none_is_sent() {
 async fn counts_repeated_outcome_once() {
     let service = test_service().await;
     let date = now() + hours(1);
-    let told = outcome("a", date, Sent, None, 2);
-    service.apply(&[created("a", 1, date, &[0]), told.clone(), told.clone()]).await;
-    service.apply(&[told]).await;
+    let published = outcome("a", date, Sent, None, 2);
+    service.apply(&[created("a", 1, date, &[0]), published.clone(), published.clone()]).await;
+    service.apply(&[published]).await;
     assert_eq!(stands(&service).await.0, "released");
 }
 
@@ -82,9 +82,9 @@ async fn reports_sent_when_outcome_follows_cancellation() {
 #[tokio::test]
 async fn refuses_outcome_that_contradicts_its_type() {
     let service = test_service().await;
-    let mut told = outcome("a", now(), Sent, None, 1);
-    told.attributes.insert("eventType".to_owned(), "notification:failed".to_owned());
-    let settlements = service.handler.handle(&[told]).await;
+    let mut published = outcome("a", now(), Sent, None, 1);
+    published.attributes.insert("eventType".to_owned(), "notification:failed".to_owned());
+    let settlements = service.handler.handle(&[published]).await;
     assert!(matches!(&settlements[..], [shared::bus::Settlement::Reject(_)]), "{settlements:?}");
 }
 
@@ -95,14 +95,14 @@ async fn replaces_corrected_outcome_in_any_order() {
             let service = test_service().await;
             let date = now() + hours(1);
             let sent = outcome("a", date, Sent, None, 1);
-            let told = [sent.clone(), correction(&sent)];
-            let told = order.map(|place| told[place].clone());
+            let published = [sent.clone(), correction(&sent)];
+            let published = order.map(|place| published[place].clone());
             service.apply(&[created("a", 1, date, &[0])]).await;
             if at_once {
-                service.apply(&told).await;
+                service.apply(&published).await;
             } else {
-                service.apply(&told[..1]).await;
-                service.apply(&[told[0].clone(), told[1].clone()]).await;
+                service.apply(&published[..1]).await;
+                service.apply(&[published[0].clone(), published[1].clone()]).await;
             }
             assert_eq!(
                 stands(&service).await,
@@ -133,10 +133,10 @@ async fn refuses_correction_of_state_that_is_not_final() {
     let service = test_service().await;
     let sent = outcome("a", now(), Sent, None, 1);
     for corrects in ["failed", "pending", "deferred"] {
-        let mut told = correction(&sent);
-        told.body =
-            told.body.replace(r#""corrects":"sent""#, &format!(r#""corrects":"{corrects}""#));
-        let settlements = service.handler.handle(&[told]).await;
+        let mut published = correction(&sent);
+        published.body =
+            published.body.replace(r#""corrects":"sent""#, &format!(r#""corrects":"{corrects}""#));
+        let settlements = service.handler.handle(&[published]).await;
         assert!(
             matches!(&settlements[..], [shared::bus::Settlement::Reject(_)]),
             "{corrects}: {settlements:?}"

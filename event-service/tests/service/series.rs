@@ -113,18 +113,18 @@ async fn commands_change_of_released_occurrences() {
     service.apply(&[updated("a", 2, renamed)]).await;
     service.apply(&[deleted("a", 3)]).await;
 
-    let mut told = commands(&service).await;
-    told.sort_by(|one, other| one.0.cmp(&other.0).reverse());
+    let mut published = commands(&service).await;
+    published.sort_by(|one, other| one.0.cmp(&other.0).reverse());
     assert_eq!(
-        told.iter().map(|command| command.0.as_str()).collect::<Vec<_>>(),
+        published.iter().map(|command| command.0.as_str()).collect::<Vec<_>>(),
         ["notification:update", "notification:delete"]
     );
     assert_eq!(
-        (&told[0].1["occurrences"], &told[0].1["content"]["title"]),
+        (&published[0].1["occurrences"], &published[0].1["content"]["title"]),
         (&json!([occurrence]), &json!("Renamed"))
     );
     assert_eq!(
-        (&told[1].1["occurrences"], &told[1].1["content"], &told[1].1["reason"]),
+        (&published[1].1["occurrences"], &published[1].1["content"], &published[1].1["reason"]),
         (&json!([occurrence]), &Value::Null, &json!("DELETED"))
     );
 }
@@ -140,13 +140,13 @@ async fn commands_change_of_claimed_occurrence() {
     service.apply(&[created("a", 1, date, &[0])]).await;
     sqlx::query(CLAIM).execute(&service.pool).await.expect("claimed");
     service.apply(&[updated("a", 2, data(date, &[0]))]).await;
-    assert_eq!(told(&service).await, ["notification:update"]);
+    assert_eq!(command_types(&service).await, ["notification:update"]);
     assert_eq!(service.occurrences("a").await.into_values().collect::<Vec<_>>(), ["pending"]);
 
     let given_back = "update occurrences set lease_until = '-infinity'";
     sqlx::query(given_back).execute(&service.pool).await.expect("given back");
     service.apply(&[deleted("a", 3)]).await;
-    assert_eq!(told(&service).await, ["notification:update"], "it was not published");
+    assert_eq!(command_types(&service).await, ["notification:update"], "it was not published");
 }
 
 #[tokio::test]
@@ -167,12 +167,12 @@ async fn waits_for_claim_in_progress() {
     let deletion = [deleted("a", 2)];
     tokio::join!(service.apply(&deletion), commit);
 
-    assert_eq!(told(&service).await, ["notification:delete"]);
+    assert_eq!(command_types(&service).await, ["notification:delete"]);
     assert_eq!(service.occurrences("a").await.into_values().collect::<Vec<_>>(), ["cancelled"]);
 }
 
 /// The types of the commands.
-async fn told(service: &TestService) -> Vec<String> {
+async fn command_types(service: &TestService) -> Vec<String> {
     commands(service).await.into_iter().map(|command| command.0).collect()
 }
 

@@ -32,9 +32,9 @@ async fn questions(service: &TestService) -> Vec<Value> {
 }
 
 /// An outcome, told again at another time.
-fn again(told: &Received) -> Received {
-    let event = Envelope::decode(told).expect("readable");
-    let data = OutcomeData { retold: true, ..event.outcome().expect("an outcome") };
+fn again(published: &Received) -> Received {
+    let event = Envelope::decode(published).expect("readable");
+    let data = OutcomeData { republished: true, ..event.outcome().expect("an outcome") };
     received(&Event {
         event_type: event.event_type,
         event_id: event.event_id,
@@ -133,7 +133,7 @@ async fn ends_lost_occurrence_with_reason() {
     let mut lost =
         Envelope::decode(&outcome("a", due, DeliveryState::Failed, Some("LOST_IN_TRANSIT"), 0))
             .expect("readable");
-    lost.data["retold"] = true.into();
+    lost.data["republished"] = true.into();
     service.apply(&[received(&lost)]).await;
     assert_eq!(state(&service, "a").await, "failed");
 }
@@ -148,7 +148,7 @@ async fn postpones_question_about_deferred_delivery() {
     let mut deferred =
         Envelope::decode(&outcome("a", due, DeliveryState::Deferred, Some("QUIET_HOURS"), 1))
             .expect("readable");
-    deferred.data["retold"] = true.into();
+    deferred.data["republished"] = true.into();
     deferred.data["until"] = (now() + hours(8)).to_rfc3339().into();
     service.apply(&[received(&deferred)]).await;
     let put_off = "select look_at > now() + interval '8 hours' and asked = 0 from unsettled";

@@ -219,12 +219,12 @@ impl Row {
         let date = self.date.get().ok_or("the date is none that a message can carry")?;
         let offsets: Option<Vec<i32>> = self.notify_offsets.into_iter().collect();
         let offsets = offsets.ok_or("an offset is missing")?;
-        let timetable = contract::stored_timetable(date, offsets, Some(&recurrence), &time_zone)?;
+        let schedule = contract::stored_schedule(date, offsets, Some(&recurrence), &time_zone)?;
         Ok(Series {
             version: self.version,
             source: self.source,
             item_id: self.item_id,
-            timetable,
+            schedule,
             lifetime: TimeDelta::minutes(expires_after_minutes.into()),
             acknowledged: self.acknowledged.map(StoredTime::nearest),
             changed_at: self.occurred_at.nearest(),

@@ -108,14 +108,14 @@ async fn sends_last_of_several_missed() {
         .count();
     assert_eq!((missed, states.len()), (5, 7), "{states:?}");
     assert_eq!(states[5].0, "released");
-    let told: i64 = sqlx::query_scalar(
+    let published: i64 = sqlx::query_scalar(
         "select count(*) from events where event_type = 'notification:suppressed'
             and data->>'reason' = 'MISSED'",
     )
     .fetch_one(&service.pool)
     .await
     .expect("a count");
-    assert_eq!(told, 5);
+    assert_eq!(published, 5);
 }
 
 #[tokio::test]

@@ -19,7 +19,7 @@ use shared::{
     consumer::parts,
     contract::{DeliveryState, EventType},
     db::{self, FailureClass},
-    outbox::{self, Handoff, OutboxMessage},
+    outbox::{self, OutboxMessage, RelayHandle},
 };
 use sqlx::PgPool;
 use tokio::{
@@ -59,7 +59,7 @@ const ISOLATED_AT_ONCE: usize = 4;
 /// Writes the results of all channels, one a process.
 pub(super) struct ResultWriter {
     pool: PgPool,
-    handoff: Handoff,
+    relay_handle: RelayHandle,
     clock: Arc<DbClock>,
     failing: AtomicUsize,
     /// Number of transactions that were committed.
@@ -99,12 +99,12 @@ impl ResultWriter {
     #[must_use]
     pub(super) fn new(
         pool: PgPool,
-        handoff: Handoff,
+        relay_handle: RelayHandle,
         clock: Arc<DbClock>,
     ) -> (Arc<Self>, mpsc::Sender<Submitted>, mpsc::Receiver<Submitted>) {
         let (sender, receiver) = mpsc::channel(QUEUE);
         let (failing, committed) = Default::default();
-        (Arc::new(Self { pool, handoff, clock, failing, committed }), sender, receiver)
+        (Arc::new(Self { pool, relay_handle, clock, failing, committed }), sender, receiver)
     }
 
     /// Returns `true` if results could not be written and are being retried: nothing should be
@@ -242,7 +242,7 @@ impl ResultWriter {
         transaction.commit().await?;
         self.committed.fetch_add(1, Ordering::AcqRel);
         count(results, &written);
-        self.handoff.after_commit(messages);
+        self.relay_handle.after_commit(messages);
         Ok(())
     }
 

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use anyhow::Context;
-use shared::{bus, contract::Channel, outbox::Handoff};
+use shared::{bus, contract::Channel, outbox::RelayHandle};
 use sqlx::PgPool;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -54,7 +54,7 @@ impl Workers {
         config: &Config,
         pool: PgPool,
         clock: Arc<DbClock>,
-        handoff: Handoff,
+        relay_handle: RelayHandle,
     ) -> anyhow::Result<Self> {
         let push =
             dispatcher(Channel::Push, config.push_max_in_flight, config.push_per_user_per_minute);
@@ -64,7 +64,7 @@ impl Workers {
             config.email_per_user_per_minute,
         );
         let (result_writer, results_in, results) =
-            ResultWriter::new(pool.clone(), handoff, Arc::clone(&clock));
+            ResultWriter::new(pool.clone(), relay_handle, Arc::clone(&clock));
         let settings = WorkerSettings {
             pool: pool.clone(),
             clock: Arc::clone(&clock),

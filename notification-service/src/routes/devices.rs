@@ -116,6 +116,6 @@ pub(super) async fn remove(
     bus::check(&message.message, 0)?;
     outbox::insert(&mut *transaction, std::slice::from_ref(&message)).await?;
     transaction.commit().await?;
-    api.handoff.after_commit([message]);
+    api.relay_handle.after_commit([message]);
     Ok(())
 }

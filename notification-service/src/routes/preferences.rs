@@ -222,7 +222,7 @@ async fn apply(
         apply_preferences(&mut transaction, user_id, wanted, api.takeover, now).await?;
     outbox::insert(&mut *transaction, &messages).await?;
     transaction.commit().await?;
-    api.handoff.after_commit(messages);
+    api.relay_handle.after_commit(messages);
     Ok(has_more)
 }
 

@@ -137,7 +137,7 @@ pub(super) async fn register(
     let (answer, messages) = store(&mut transaction, &api, &identity, &context, &device).await?;
     remember(&mut transaction, &identity, key, &answer).await?;
     transaction.commit().await?;
-    api.handoff.after_commit(messages);
+    api.relay_handle.after_commit(messages);
     metrics::counter!("reminders_devices_registered_total", "type" => device.device_type.as_str())
         .increment(1);
     Ok((StatusCode::CREATED, Json(answer)).into_response())

@@ -19,7 +19,7 @@ use std::{
 use shared::{
     consumer::isolation::Attempt,
     contract::{Channel, DeliveryState},
-    outbox::{self, Handoff},
+    outbox::{self, RelayHandle},
 };
 use sqlx::{PgPool, Postgres, Transaction};
 use tokio::sync::Mutex;
@@ -52,7 +52,7 @@ pub struct AcceptOccurrences {
     /// Clock of the database.
     pub clock: Arc<DbClock>,
     /// Hands published messages to the relay.
-    pub handoff: Handoff,
+    pub relay_handle: RelayHandle,
     /// Dispatchers that send deliveries at once.
     pub dispatchers: Dispatchers,
     /// Outages after which an occurrence may have been changed on its way.
@@ -245,6 +245,6 @@ impl AcceptOccurrences {
             metrics::counter!("reminders_deliveries_total", "channel" => channel, "state" => state)
                 .increment(1);
         }
-        self.handoff.after_commit(batch.messages);
+        self.relay_handle.after_commit(batch.messages);
     }
 }

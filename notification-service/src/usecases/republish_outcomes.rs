@@ -12,7 +12,7 @@ use shared::{
         DeliveryState, Event, EventType, ItemId, OutcomeData, ReasonCode, ReconcileData, Schema,
         Unknown, event_id_of, new_id,
     },
-    outbox::{self, Handoff, OutboxMessage},
+    outbox::{self, OutboxMessage, RelayHandle},
     telemetry::Traceparent,
 };
 use sqlx::PgPool;
@@ -54,7 +54,7 @@ pub struct RepublishOutcomes {
     /// Pool of the devices database.
     pub pool: PgPool,
     /// Hands published messages to the relay.
-    pub handoff: Handoff,
+    pub relay_handle: RelayHandle,
 }
 
 impl Attempt for RepublishOutcomes {
@@ -77,7 +77,7 @@ impl Attempt for RepublishOutcomes {
         outbox::insert(&mut *transaction, &messages).await?;
         transaction.commit().await?;
         metrics::counter!("reminders_outcomes_republished_total").increment(messages.len() as u64);
-        self.handoff.after_commit(messages);
+        self.relay_handle.after_commit(messages);
         Ok(())
     }
 }
@@ -156,7 +156,7 @@ fn outcome_data(question: &Question, state: DeliveryState, at: DateTime<Utc>) ->
         device_id: None,
         state,
         corrects: None,
-        retold: true,
+        republished: true,
         reason: None,
         attempts: 0,
         due_at: question.data.due_at,

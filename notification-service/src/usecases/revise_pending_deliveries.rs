@@ -21,7 +21,7 @@ use chrono::{DateTime, Utc};
 use shared::{
     consumer::isolation::Attempt,
     contract::{Channel, DeliveryState, Priority, SendData},
-    outbox::{self, Handoff, OutboxMessage},
+    outbox::{self, OutboxMessage, RelayHandle},
 };
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
@@ -54,7 +54,7 @@ pub struct ApplyRevisions {
     /// Pool of the devices database.
     pub pool: PgPool,
     /// Hands published messages to the relay.
-    pub handoff: Handoff,
+    pub relay_handle: RelayHandle,
     /// Recalls of deliveries that this process holds in memory.
     pub recalls: Arc<Recalls>,
 }
@@ -80,7 +80,7 @@ impl ApplyRevisions {
         outbox::insert(&mut *transaction, &messages).await?;
         transaction.commit().await?;
         self.recalls.poll_now();
-        self.handoff.after_commit(messages);
+        self.relay_handle.after_commit(messages);
         Ok(())
     }
 }

@@ -56,7 +56,7 @@ async fn republishes_outcome_when_first_is_parked() {
     wait_until(LIMIT, async || {
         service.receive_events().await;
         service.received_events().iter().any(|event| {
-            event.event_id == first.event_id && event.outcome().is_ok_and(|data| data.retold)
+            event.event_id == first.event_id && event.outcome().is_ok_and(|data| data.republished)
         })
     })
     .await;
@@ -78,7 +78,7 @@ async fn keeps_occurrence_deferred_when_reconciled() {
     service.wait_for_state(&due, Channel::Push, "deferred").await;
     service.publish(&[reconcile_command(&due, Unknown::LostInTransit)]).await;
     wait_until(LIMIT, async || {
-        service.wait_for_outcome(&due, EventType::NotificationDeferred).await.retold
+        service.wait_for_outcome(&due, EventType::NotificationDeferred).await.republished
     })
     .await;
     assert_eq!((service.count_in_state("deferred").await, service.pushes("token-1").len()), (1, 0));
@@ -107,7 +107,7 @@ async fn publishes_outcome_of_unknown_occurrence() {
     );
     let cancelled = service.wait_for_outcome(&withdrawn, EventType::NotificationSuppressed).await;
     assert_eq!(
-        (cancelled.reason.as_deref(), cancelled.retold, cancelled.channel),
+        (cancelled.reason.as_deref(), cancelled.republished, cancelled.channel),
         (Some("CANCELLED"), true, None)
     );
     assert!(service.pushes("token-1").is_empty());
@@ -124,11 +124,11 @@ async fn republishes_both_outcomes_of_bounced_email() {
         .expect("bounced");
     service.publish(&[reconcile_command(&due, Unknown::LostInTransit)]).await;
     wait_until(LIMIT, async || {
-        service.wait_for_outcome(&due, EventType::NotificationFailed).await.retold
+        service.wait_for_outcome(&due, EventType::NotificationFailed).await.republished
     })
     .await;
     wait_until(LIMIT, async || {
-        service.wait_for_outcome(&due, EventType::NotificationSent).await.retold
+        service.wait_for_outcome(&due, EventType::NotificationSent).await.republished
     })
     .await;
     let failed = service.wait_for_outcome(&due, EventType::NotificationFailed).await;

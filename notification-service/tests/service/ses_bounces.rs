@@ -254,13 +254,13 @@ async fn retries_notice_that_precedes_its_email() {
 
 /// Creates a separate handler, to which tests pass messages directly.
 fn handler(service: &TestService) -> SesFeedback {
-    let (_, handoff) =
+    let (_, relay_handle) =
         Relay::new(service.pool.clone(), service.bus.clone(), "event-topic".to_owned());
     let isolation = Isolation::new(Duration::MAX, CancellationToken::new());
     SesFeedback {
         pool: service.pool.clone(),
         clock: Arc::new(DbClock::default()),
-        handoff,
+        relay_handle,
         isolation,
     }
 }

@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
-use recurrence::Timetable;
+use recurrence::DeliverySchedule;
 use shared::contract::bounds::{MAX_EXPIRY_MINUTES, MAX_OFFSET_MINUTES, MAX_OFFSETS, is_date};
 
 use super::{InvalidField, InvalidRecurrence, Recurrence};
@@ -21,7 +21,7 @@ pub struct Schedule {
     /// Recurrence.
     pub recurrence: Option<Recurrence>,
     /// Computed at the first use: reading a page of reminders parses no rule.
-    timetable: OnceLock<Timetable>,
+    schedule: OnceLock<DeliverySchedule>,
     last_at: OnceLock<Option<DateTime<Utc>>>,
 }
 
@@ -57,16 +57,18 @@ impl Schedule {
         recurrence: Option<Recurrence>,
     ) -> Result<Self, InvalidRecurrence> {
         let minutes = offsets.as_slice().to_vec();
-        let timetable = match &recurrence {
-            None => Timetable::once(date, minutes),
-            Some(rule) => Timetable::recurring(rule.series(date, time_zone.name())?, minutes),
+        let schedule = match &recurrence {
+            None => DeliverySchedule::once(date, minutes),
+            Some(rule) => {
+                DeliverySchedule::recurring(rule.series(date, time_zone.name())?, minutes)
+            }
         };
         Ok(Self {
             date,
             time_zone,
             offsets,
             recurrence,
-            timetable: timetable.into(),
+            schedule: schedule.into(),
             last_at: OnceLock::new(),
         })
     }
@@ -84,7 +86,7 @@ impl Schedule {
             time_zone,
             offsets,
             recurrence,
-            timetable: OnceLock::new(),
+            schedule: OnceLock::new(),
             last_at: OnceLock::new(),
         }
     }
@@ -92,13 +94,15 @@ impl Schedule {
     /// The deliveries of the schedule. A stored rule that this version does not accept has none: a
     /// version with other limits accepted it.
     #[must_use]
-    pub fn timetable(&self) -> &Timetable {
-        self.timetable.get_or_init(|| {
+    pub fn schedule(&self) -> &DeliverySchedule {
+        self.schedule.get_or_init(|| {
             let minutes = self.offsets.as_slice().to_vec();
-            let Some(rule) = &self.recurrence else { return Timetable::once(self.date, minutes) };
+            let Some(rule) = &self.recurrence else {
+                return DeliverySchedule::once(self.date, minutes);
+            };
             match rule.stored_series(self.date, self.time_zone.name()) {
-                Ok(series) => Timetable::recurring(series, minutes),
-                Err(_) => Timetable::never(),
+                Ok(series) => DeliverySchedule::recurring(series, minutes),
+                Err(_) => DeliverySchedule::never(),
             }
         })
     }
@@ -108,9 +112,9 @@ impl Schedule {
     #[must_use]
     pub fn last_at(&self) -> Option<DateTime<Utc>> {
         *self.last_at.get_or_init(|| {
-            let ended = self.timetable().ends().then_some(DateTime::UNIX_EPOCH);
+            let ended = self.schedule().ends().then_some(DateTime::UNIX_EPOCH);
             // A last delivery after the year 9999 counts as no end.
-            self.timetable().last().or(ended).filter(|last| is_date(*last))
+            self.schedule().last().or(ended).filter(|last| is_date(*last))
         })
     }
 
@@ -118,7 +122,7 @@ impl Schedule {
     #[must_use]
     pub fn fires(&self) -> bool {
         self.recurrence.is_none()
-            || self.timetable().occurrences_after(DateTime::<Utc>::MIN_UTC).next().is_some()
+            || self.schedule().occurrences_after(DateTime::<Utc>::MIN_UTC).next().is_some()
     }
 
     /// Status at `now`.

@@ -41,7 +41,7 @@ fn finds_next_delivery_strictly_ahead() {
         ("2026-05-01T08:00:00Z", None),
     ] {
         assert_eq!(
-            schedule.timetable().after(at(now)).next().map(|delivery| delivery.at),
+            schedule.schedule().after(at(now)).next().map(|delivery| delivery.at),
             next.map(at),
             "{now}"
         );
@@ -201,7 +201,7 @@ proptest! {
         let schedule = schedule("2026-05-01T08:00:00Z", &given);
         let mut now = schedule.date - TimeDelta::days(30);
         let mut deliveries = Vec::new();
-        while let Some(next) = schedule.timetable().after(now).next().map(|delivery| delivery.at) {
+        while let Some(next) = schedule.schedule().after(now).next().map(|delivery| delivery.at) {
             prop_assert_eq!(schedule.status(now), Status::Scheduled);
             deliveries.push((schedule.date - next).num_minutes());
             now = next;

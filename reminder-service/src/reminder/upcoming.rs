@@ -39,13 +39,13 @@ impl Schedule {
         sent_until: DateTime<Utc>,
         limit: usize,
     ) -> Vec<Upcoming> {
-        let timetable = self.timetable();
+        let schedule = self.schedule();
         let delivery = |at: DateTime<Utc>, minutes: i32| {
             let deliver_at = at - TimeDelta::minutes(minutes.into());
-            let is_own = deliver_at > sent_until && !timetable.is_of_earlier(at, minutes);
+            let is_own = deliver_at > sent_until && !schedule.is_of_earlier(at, minutes);
             is_own.then_some((Some(minutes), deliver_at))
         };
-        let occurrences = timetable.occurrences_after(from).take(limit);
+        let occurrences = schedule.occurrences_after(from).take(limit);
         let upcoming = occurrences.map(|at| {
             let offsets = self.offsets.as_slice().iter().rev();
             let deliveries = offsets.filter_map(|minutes| delivery(at, *minutes)).collect();
@@ -63,7 +63,7 @@ impl Reminder {
         let scheduled = self
             .details
             .schedule
-            .timetable()
+            .schedule()
             .unacknowledged_after(now, self.handled.acknowledged)
             .next();
         let snoozed = self.handled.snooze.map(|snooze| snooze.until).filter(|until| *until > now);
@@ -84,7 +84,7 @@ impl Reminder {
     /// even of an acknowledged occurrence, or of a snooze.
     #[must_use]
     pub fn next_change_at(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        let scheduled = self.details.schedule.timetable().after(now).next();
+        let scheduled = self.details.schedule.schedule().after(now).next();
         let snoozed = self.handled.snooze.map(|snooze| snooze.until).filter(|until| *until > now);
         scheduled.map(|delivery| delivery.at).into_iter().chain(snoozed).min()
     }
@@ -121,7 +121,7 @@ impl Reminder {
     /// # Errors
     /// If no occurrence was delivered yet.
     pub fn latest(&self, now: DateTime<Utc>) -> Result<DateTime<Utc>, NothingDelivered> {
-        let scheduled = self.details.schedule.timetable().latest(now);
+        let scheduled = self.details.schedule.schedule().latest(now);
         let scheduled = scheduled.filter(|delivery| delivery.at > self.scheduled_at);
         let scheduled = scheduled.map(|delivery| (delivery.at, delivery.date));
         let snoozed = self.handled.snooze.filter(|snooze| snooze.until <= now);

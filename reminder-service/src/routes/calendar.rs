@@ -183,7 +183,7 @@ pub(super) async fn import(
     once.commit(StatusCode::OK, Some(&answer)).await?;
     metrics::counter!("reminders_created_total").increment(messages.len() as u64);
     api.quota.invalidate(&identity.user_id);
-    api.handoff.after_commit(messages);
+    api.relay_handle.after_commit(messages);
     Ok(Json(answer).into_response())
 }
 

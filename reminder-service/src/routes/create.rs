@@ -111,7 +111,7 @@ pub(super) async fn create(
             if let Some(stored) = stored {
                 api.quota.record_count(&identity.user_id, stored + 1);
             }
-            api.handoff.after_commit([message.stamped(created_at, 1)]);
+            api.relay_handle.after_commit([message.stamped(created_at, 1)]);
             metrics::counter!("reminders_created_total").increment(1);
             Ok((StatusCode::CREATED, Json(created)).into_response())
         }

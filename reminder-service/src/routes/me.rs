@@ -219,7 +219,7 @@ pub(super) async fn erase(
     let origin = Origin { identity: &identity, traceparent: context.traceparent };
     let message = events::erased(origin, receipt_id)?;
     let erased_at = store::erase(&api.pool, &identity.user_id, &message).await?;
-    api.handoff.after_commit([message.stamped(erased_at, 1)]);
+    api.relay_handle.after_commit([message.stamped(erased_at, 1)]);
     metrics::counter!("reminders_users_erased_total").increment(1);
     tracing::info!(receipt.id = %receipt_id.simple(), "user data was erased");
     Ok(Json(Receipt { receipt_id: receipt_id.simple().to_string(), erased_at }))

@@ -155,7 +155,7 @@ async fn commit(
     (reminder.version, reminder.updated_at) = (version, at);
     let answer = ReminderAnswer::new(reminder, status, next_at);
     once.commit(StatusCode::OK, Some(&answer)).await?;
-    api.handoff.after_commit([message.stamped(at, version)]);
+    api.relay_handle.after_commit([message.stamped(at, version)]);
     metrics::counter!("reminders_updated_total").increment(1);
     Ok(Json(answer).into_response())
 }

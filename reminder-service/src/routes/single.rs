@@ -70,7 +70,7 @@ pub(super) async fn delete(
     let message = events::deleted(origin, id)?;
     let deleted = store::delete(&api.pool, &identity.user_id, id, &message).await?;
     let (version, at) = deleted.ok_or_else(missing)?;
-    api.handoff.after_commit([message.stamped(at, version)]);
+    api.relay_handle.after_commit([message.stamped(at, version)]);
     metrics::counter!("reminders_deleted_total").increment(1);
     Ok(StatusCode::OK)
 }

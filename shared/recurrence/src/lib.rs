@@ -27,7 +27,7 @@ mod zone;
 
 pub use exclusion::canonical_exclusion;
 pub use rule::{Refusal, Rule};
-pub use schedule::{Deliveries, Delivery, Merged, Timetable};
+pub use schedule::{Deliveries, Delivery, DeliverySchedule, Merged};
 pub use series::{Occurrences, Series};
 pub use tz_database::time_zone_database;
 pub use zone::{Fold, Gap, UnknownZone, Zone};

@@ -18,7 +18,7 @@ pub struct Delivery {
 
 /// Schedule of a reminder: its dates, and the offsets in minutes before each.
 #[derive(Debug, Clone)]
-pub struct Timetable {
+pub struct DeliverySchedule {
     occurrences: Times,
     offsets: Vec<i32>,
 }
@@ -30,7 +30,7 @@ enum Times {
     Never,
 }
 
-impl Timetable {
+impl DeliverySchedule {
     /// Creates a schedule with one date.
     #[must_use]
     pub fn once(date: DateTime<Utc>, offsets: Vec<i32>) -> Self {
@@ -175,7 +175,7 @@ fn before(date: DateTime<Utc>, minutes: i32) -> Delivery {
     Delivery { at: date - before_by(minutes), date }
 }
 
-/// Deliveries of a [`Timetable`], in order.
+/// Deliveries of a [`DeliverySchedule`], in order.
 pub enum Deliveries {
     /// Of a schedule with one date.
     Once(std::vec::IntoIter<Delivery>),

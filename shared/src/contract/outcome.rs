@@ -57,7 +57,7 @@ pub struct OutcomeData {
     /// `true` if the outcome is republished: the event's id is that of the first publication, its
     /// `occurredAt` may differ.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub retold: bool,
+    pub republished: bool,
     /// Reason code; absent if the delivery was sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<ReasonCode>,

@@ -1,13 +1,13 @@
 //! Schedule of a reminder's data.
 
-use recurrence::{Fold, Gap, Refusal, Rule, Series, Timetable, Zone};
+use recurrence::{DeliverySchedule, Fold, Gap, Refusal, Rule, Series, Zone};
 
 use super::content::{FoldPolicy, GapPolicy, Recurrence, ReminderData};
 use chrono::{DateTime, Utc};
 
 /// Reason that there is no schedule.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum NoTimetable {
+pub enum NoDeliverySchedule {
     /// This machine does not know the zone.
     #[error("timeZone: expected the name of a zone that this machine knows")]
     Zone,
@@ -21,8 +21,8 @@ impl ReminderData {
     ///
     /// # Errors
     /// If the rule is refused, or the zone is unknown.
-    pub fn timetable(&self) -> Result<Timetable, NoTimetable> {
-        timetable(
+    pub fn schedule(&self) -> Result<DeliverySchedule, NoDeliverySchedule> {
+        schedule(
             self.date,
             self.notify_offsets.clone(),
             self.recurrence.as_ref(),
@@ -35,12 +35,12 @@ impl ReminderData {
 ///
 /// # Errors
 /// If the rule is refused, or the zone is unknown.
-pub fn timetable(
+pub fn schedule(
     date: DateTime<Utc>,
     offsets: Vec<i32>,
     recurrence: Option<&Recurrence>,
     time_zone: &str,
-) -> Result<Timetable, NoTimetable> {
+) -> Result<DeliverySchedule, NoDeliverySchedule> {
     follow(date, offsets, recurrence, time_zone, Series::new)
 }
 
@@ -49,12 +49,12 @@ pub fn timetable(
 ///
 /// # Errors
 /// If this version refuses the rule, or the zone is unknown.
-pub fn stored_timetable(
+pub fn stored_schedule(
     date: DateTime<Utc>,
     offsets: Vec<i32>,
     recurrence: Option<&Recurrence>,
     time_zone: &str,
-) -> Result<Timetable, NoTimetable> {
+) -> Result<DeliverySchedule, NoDeliverySchedule> {
     follow(date, offsets, recurrence, time_zone, Series::stored)
 }
 
@@ -64,9 +64,9 @@ fn follow(
     recurrence: Option<&Recurrence>,
     time_zone: &str,
     read: impl FnOnce(DateTime<Utc>, Zone, Rule<'_>) -> Result<Series, Refusal>,
-) -> Result<Timetable, NoTimetable> {
-    let Some(recurrence) = recurrence else { return Ok(Timetable::once(date, offsets)) };
-    let zone = Zone::parse(time_zone).map_err(|_| NoTimetable::Zone)?;
+) -> Result<DeliverySchedule, NoDeliverySchedule> {
+    let Some(recurrence) = recurrence else { return Ok(DeliverySchedule::once(date, offsets)) };
+    let zone = Zone::parse(time_zone).map_err(|_| NoDeliverySchedule::Zone)?;
     let gap = match recurrence.gap {
         GapPolicy::Shift => Gap::Shift,
         GapPolicy::Skip => Gap::Skip,
@@ -77,5 +77,5 @@ fn follow(
         FoldPolicy::Both => Fold::Both,
     };
     let rule = Rule { rrule: &recurrence.rrule, exdates: &recurrence.exdates, gap, fold };
-    Ok(Timetable::recurring(read(date, zone, rule)?, offsets))
+    Ok(DeliverySchedule::recurring(read(date, zone, rule)?, offsets))
 }

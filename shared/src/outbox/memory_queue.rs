@@ -22,7 +22,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 
 /// Sends messages of committed transactions to the relay of this process.
 #[derive(Debug, Clone)]
-pub struct Handoff {
+pub struct RelayHandle {
     queue: Arc<MemoryQueue>,
     /// One permit for each byte that is left of [`MAX_MEMORY_BYTES`].
     memory: Arc<Semaphore>,
@@ -62,7 +62,7 @@ pub(super) struct State {
     is_closed: bool,
 }
 
-impl Handoff {
+impl RelayHandle {
     pub(super) fn new(queue: Arc<MemoryQueue>) -> Self {
         Self { queue, memory: Arc::new(Semaphore::new(MAX_MEMORY_BYTES)) }
     }
@@ -225,9 +225,9 @@ mod tests {
         OutboxMessage { event_id: new_id(), message }
     }
 
-    fn handoff() -> (Handoff, Arc<MemoryQueue>) {
+    fn relay_handle() -> (RelayHandle, Arc<MemoryQueue>) {
         let queue = Arc::new(MemoryQueue::new(Shares::new(1_000, Instant::now())));
-        (Handoff::new(Arc::clone(&queue)), queue)
+        (RelayHandle::new(Arc::clone(&queue)), queue)
     }
 
     fn messages(queue: &Arc<MemoryQueue>) -> usize {
@@ -236,24 +236,24 @@ mod tests {
 
     #[tokio::test]
     async fn leaves_messages_to_recovery_beyond_memory() {
-        let (handoff, queue) = handoff();
+        let (relay_handle, queue) = relay_handle();
         let share = MAX_MEMORY_BYTES / 64;
-        handoff.after_commit((0..100).map(|user| message(user, share)));
+        relay_handle.after_commit((0..100).map(|user| message(user, share)));
         let mut batch = queue.drain(usize::MAX).unwrap();
         assert_eq!(batch.messages.len(), 64);
 
-        handoff.after_commit([message(0, share)]);
+        relay_handle.after_commit([message(0, share)]);
         assert_eq!(messages(&queue), 0, "messages keep their permits until they are published");
         batch.messages.pop();
-        handoff.after_commit([message(0, share)]);
+        relay_handle.after_commit([message(0, share)]);
         assert_eq!(messages(&queue), 1);
     }
 
     #[tokio::test]
     async fn accepts_messages_of_others_beside_one_user() {
-        let (handoff, queue) = handoff();
-        handoff.after_commit((0..20_000).map(|_| message(1, 100)));
-        handoff.after_commit([message(2, 100)]);
+        let (relay_handle, queue) = relay_handle();
+        relay_handle.after_commit((0..20_000).map(|_| message(1, 100)));
+        relay_handle.after_commit([message(2, 100)]);
         assert_eq!(messages(&queue), 5_001);
     }
 

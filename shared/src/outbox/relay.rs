@@ -12,7 +12,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Handoff,
+    RelayHandle,
     memory_queue::{Batch, MemoryQueue, pause_after},
     publisher::{Publisher, count_left_to_recovery},
     recovery,
@@ -45,11 +45,11 @@ impl Relay {
     /// Creates a relay from the outbox of a database to a topic, and the handle that sends messages
     /// to it.
     #[must_use]
-    pub fn new(pool: PgPool, bus: SharedBus, topic: String) -> (Self, Handoff) {
+    pub fn new(pool: PgPool, bus: SharedBus, topic: String) -> (Self, RelayHandle) {
         let queue = Arc::new(MemoryQueue::new(Shares::new(USER_EVENTS_PER_SECOND, Instant::now())));
-        let handoff = Handoff::new(Arc::clone(&queue));
+        let relay_handle = RelayHandle::new(Arc::clone(&queue));
         let publisher = Arc::new(Publisher::new(pool, bus, topic, Arc::clone(&queue)));
-        (Self { publisher, in_flight: Arc::new(Semaphore::new(BATCHES)), queue }, handoff)
+        (Self { publisher, in_flight: Arc::new(Semaphore::new(BATCHES)), queue }, relay_handle)
     }
 
     /// Sets the share of each user, in messages per second.

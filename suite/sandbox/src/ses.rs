@@ -122,12 +122,12 @@ async fn send(
         (None, Err(fault)) => Err(fault),
         (None, Ok(outgoing)) => deliver(state, outgoing, at).await,
     };
-    let told = answer.as_ref().map_or_else(Fault::summary, |_| "200".to_owned());
+    let summary = answer.as_ref().map_or_else(Fault::summary, |_| "200".to_owned());
     state.store.answered(Attempt {
         at,
         kind: "email",
         address,
-        answer: told,
+        answer: summary,
         validate_only: false,
     });
     answer.map(|id| format!("<MessageId>{id}</MessageId>"))

@@ -81,11 +81,11 @@ pub(super) async fn drop_known<'a>(
     )
     .fetch_all(&mut *connection)
     .await?;
-    let told_now = incoming
+    let published_now = incoming
         .iter()
         .filter(|event| republished(event).is_none())
         .map(|event| event.event.event_id);
-    let mut known: HashSet<Uuid> = known.into_iter().chain(told_now).collect();
+    let mut known: HashSet<Uuid> = known.into_iter().chain(published_now).collect();
     postpone_questions(connection, &again).await?;
     let is_new =
         |event: &&'a Incoming| republished(event).is_none() || known.insert(event.event.event_id);
@@ -95,7 +95,7 @@ pub(super) async fn drop_known<'a>(
 /// Returns the outcome if the event republishes one.
 fn republished(event: &Incoming) -> Option<&OutcomeData> {
     match &event.effect {
-        Effect::Outcome { data, .. } if data.retold => Some(data),
+        Effect::Outcome { data, .. } if data.republished => Some(data),
         _ => None,
     }
 }
