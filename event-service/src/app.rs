@@ -213,8 +213,8 @@ fn split(connections: u32) -> (u32, u32) {
     ((connections - readers.min(connections)).max(1), readers)
 }
 
-/// Consumes and relays until the token is cancelled; the relay ends after the consumer, whose last
-/// facts it publishes.
+/// Consumes and relays until the token is cancelled. The relay ends after the consumer, because it
+/// publishes the consumer's last messages.
 async fn work(
     config: &Config,
     store: Store,

@@ -26,7 +26,7 @@ pub(crate) struct TestService {
     pub(crate) handler: Events,
 }
 
-/// A migrated database and a handler that gives up on a database that is away after `patience`.
+/// A migrated database, and a handler that waits for an unreachable database for up to `patience`.
 pub(crate) async fn test_service_with(patience: Duration) -> TestService {
     let database = support::postgres::migrated("events", &event_service::store::MIGRATOR).await;
     let pool = database.pool().await;

@@ -200,7 +200,7 @@ impl ResultWriter {
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,
                     attempts = retries,
-                    "outcome was not recorded alone, will retry"
+                    "single outcome was not recorded, will retry"
                 );
             }
             if retries + 1 == ISOLATED_RETRIES {
@@ -212,8 +212,7 @@ impl ResultWriter {
         tracing::error!(
             occurrence.id = %delivery.key.occurrence_id.simple(),
             channel,
-            "outcome cannot be recorded while others can, was abandoned, its delivery will be \
-             claimed again"
+            "outcome could not be recorded although others were, its delivery will be claimed again"
         );
         metrics::counter!("reminders_outcomes_abandoned_total", "channel" => channel).increment(1);
     }
