@@ -233,11 +233,10 @@ impl TestService {
     /// Returns a metric of the service, summed over the series whose labels contain `labels`.
     pub(crate) async fn metric(&self, name: &str, labels: &str) -> f64 {
         let text = Client::new(&self.admin_url).get("/metrics").await.expect(200).body;
-        let lines = text
-            .as_str()
-            .unwrap_or_default()
-            .lines()
-            .filter(|line| line.starts_with(name) && line.contains(labels));
+        let lines =
+            text.as_str().unwrap_or_default().lines().filter(|line| {
+                line.split(['{', ' ']).next() == Some(name) && line.contains(labels)
+            });
         lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
     }
 }
