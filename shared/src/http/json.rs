@@ -62,9 +62,16 @@ pub fn lenient<T: DeserializeOwned>(text: &[u8]) -> Result<Lenient<T>, ApiError>
             json.end().map_err(|error| syntax(&error))?;
             Ok(Lenient { value, faults: Vec::new() })
         }
-        Err(error) if error.inner().is_data() => repair::parse(text, &error),
+        // serde_json also reports a syntax error for a number or a list in place of an enum, so
+        // the category alone does not show that the text is not JSON.
+        Err(error) if error.inner().is_data() || is_json(text) => repair::parse(text, &error),
         Err(error) => Err(syntax(error.inner())),
     }
+}
+
+/// Returns `true` if a text is JSON, whatever its fields are.
+fn is_json(text: &[u8]) -> bool {
+    serde_json::from_slice::<&RawValue>(text).is_ok()
 }
 
 /// Splits a list, which is the body or a field of it, into the unparsed texts of its entries.
@@ -88,10 +95,13 @@ pub fn entries<'a>(
         }
     };
     let entries: Vec<&'a RawValue> = read.map_err(|error| {
-        if error.is_data() {
-            ApiError::invalid(faults::without_position(&error.to_string()))
-        } else {
-            syntax(&error)
+        if !error.is_data() {
+            return syntax(&error);
+        }
+        let message = faults::without_position(&error.to_string());
+        match message.rsplit_once(": ") {
+            Some((field, problem)) => ApiError::field(Reason::InvalidRequest, field, problem),
+            None => body_fault(&message),
         }
     })?;
     json.end().map_err(|error| syntax(&error))?;

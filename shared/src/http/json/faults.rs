@@ -19,6 +19,8 @@ pub(super) fn syntax(error: &serde_json::Error) -> ApiError {
         "is not valid JSON: it ends too early"
     } else if error.to_string().starts_with("trailing characters") {
         "is not valid JSON: it has text after its end"
+    } else if error.to_string().starts_with("number out of range") {
+        "has a number that is out of range"
     } else {
         "is not valid JSON"
     })

@@ -59,6 +59,9 @@ fn names_field_and_rule_in_plain_words() {
         (r#"{"list":[1,"x"]}"#, "list[1]: must be a whole number, not text"),
         (r#"{"text":["a, expected b"]}"#, "text: must be text, not a list"),
         (r#"{"colour":"black"}"#, "colour: must be one of red, green, blue"),
+        (r#"{"colour":5}"#, "colour: must be text, not a whole number"),
+        (r#"{"colour":true}"#, "colour: must be text, not true or false"),
+        (r#"{"colour":["red"]}"#, "colour: must be text, not a list"),
         (r#"{"inner":{}}"#, "inner.rule: is required"),
         (r#"{"inner":{"rule":"x","y":1}}"#, "inner.y: unknown field"),
         (r#"{"inner":["x"]}"#, "inner: must be an object, not a list"),
@@ -92,6 +95,10 @@ fn names_every_fault_of_nested_fields() {
                 "list[2]: must be a whole number between 0 and 255",
                 "list[4]: must be a whole number, not null",
             ][..],
+        ),
+        (
+            r#"{"colour":1,"text":2}"#,
+            &["colour: must be text, not a whole number", "text: must be text, not a whole number"],
         ),
         (
             r#"{"inner":{"rule":5,"a":1,"b":{"c":2}},"text":1}"#,
@@ -196,6 +203,10 @@ fn refuses_other_shapes_than_an_object() {
         let message = object::<Wish>(text.as_bytes()).expect_err("no JSON").message;
         assert!(message.starts_with("body: is not valid JSON"), "{text}: {message}");
     }
+    for text in [r#"{"minutes":1e400}"#, r#"{"other":1e400}"#] {
+        let message = object::<Wish>(text.as_bytes()).expect_err("no number").message;
+        assert_eq!(message, "body: has a number that is out of range", "{text}");
+    }
 }
 
 #[test]
@@ -242,6 +253,12 @@ fn returns_entries_as_unparsed_text() {
     ] {
         assert_eq!(texts(text), Err(expected.to_owned()), "{text}");
     }
+}
+
+#[test]
+fn names_unknown_field_beside_entries() {
+    let error = entries(br#"{"an odd: name":1}"#, "reminders", 2).expect_err("a fault");
+    assert_eq!(error.details, [FieldFault::new("an odd: name", "unknown field")]);
 }
 
 #[test]
