@@ -39,7 +39,9 @@ pub use cors::AllowedOrigins;
 pub use docs::openapi_routes;
 pub use error::{ApiError, ErrorBody, ErrorDetail, FieldFault, Reason};
 pub use export_limit::{ExportLimit, ExportPermit};
-pub use extract::{Body, LenientBody, LenientParams, OptionalBody, Params, PathId, RawBody};
+pub use extract::{
+    Body, LenientBody, LenientParams, OptionalBody, Params, PathId, PathText, RawBody,
+};
 pub use faults::Faults;
 pub use identity::{Authenticator, Credentials, Identity};
 pub use layers::{RequestContext, api};

@@ -1,13 +1,10 @@
 //! `GET /users/{userId}/export`: event-service's part of a user's data export, streamed as it is
 //! read.
 
-use axum::{
-    extract::{Path, State},
-    response::Response,
-};
+use axum::{extract::State, response::Response};
 use serde::Serialize;
 use serde_json::Value;
-use shared::http::{ApiError, BodyWriter, streamed_json};
+use shared::http::{ApiError, BodyWriter, ErrorBody, PathText, Reason, streamed_json};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -46,12 +43,22 @@ type ExportError = Box<dyn std::error::Error + Send + Sync>;
     operation_id = "exportUser",
     tag = "catalogue",
     params(("userId" = String, Path, description = "Id of the user")),
-    responses((status = 200, body = Export, description = "The user's data")),
+    responses(
+        (status = 200, body = Export, description = "The user's data"),
+        (
+            status = 400,
+            body = ErrorBody,
+            description = "`INVALID_REQUEST`: `userId` is not the id of a user",
+        ),
+    ),
 )]
 pub(super) async fn export(
     State(state): State<AppState>,
-    Path(user_id): Path<String>,
+    PathText(user_id): PathText,
 ) -> Result<Response, ApiError> {
+    let user_id = user_id.ok_or_else(|| {
+        ApiError::field(Reason::InvalidRequest, "userId", "must be the id of a user")
+    })?;
     let permit = state.exports.acquire(&user_id)?;
     // The first statement is waited for: while the database is away, the answer is 503.
     let ids = state.store.exported_ids(&user_id).await?;

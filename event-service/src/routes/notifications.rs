@@ -214,6 +214,6 @@ fn read_cursor(text: &str) -> Result<Uuid, ApiError> {
 
 fn unknown_state() -> ApiError {
     ApiError::invalid(
-        "state: expected active, deleted, pending, released, sent, failed, suppressed or cancelled",
+        "state: must be active, deleted, pending, released, sent, failed, suppressed or cancelled",
     )
 }

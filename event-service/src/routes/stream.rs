@@ -225,7 +225,7 @@ async fn known_position(store: &Store, text: &str) -> Result<StreamPosition, Api
     let parsed = text.split_once('-').and_then(|(xid, id)| {
         Some(StreamPosition { xid: xid.parse().ok()?, event_id: Uuid::try_parse(id).ok()? })
     });
-    let unknown = || ApiError::invalid("Last-Event-ID: expected the id of an event of this stream");
+    let unknown = || ApiError::invalid("Last-Event-ID: must be the id of an event of this stream");
     let position = parsed.filter(|position| position.xid >= 0).ok_or_else(unknown)?;
     if position.xid > store.stream_horizon().await? {
         return Err(unknown());

@@ -1,14 +1,11 @@
 //! `GET /timeline/{reminderId}`: the history of a reminder.
 
-use axum::{
-    Json,
-    extract::{Path, State},
-};
+use axum::{Json, extract::State};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use shared::{
     contract::ItemId,
-    http::{ApiError, ErrorBody, Reason},
+    http::{ApiError, ErrorBody, PathText, Reason},
 };
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -88,10 +85,11 @@ pub(super) struct Timeline {
 )]
 pub(super) async fn timeline(
     State(state): State<AppState>,
-    Path(text): Path<String>,
+    PathText(text): PathText,
 ) -> Result<Json<Timeline>, ApiError> {
     let unknown =
         || ApiError::new(Reason::NotFound, "no event or notification of this reminder is stored");
+    let text = text.ok_or_else(unknown)?;
     let item: ItemId = text.parse().map_err(|_| unknown())?;
     let filter = EventFilter { item_id: Some(text.clone()), ..EventFilter::default() };
     let page = state.store.events(&filter, None, EVENTS).await?;

@@ -43,6 +43,22 @@ async fn shows_timeline_in_order() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn refuses_texts_that_cannot_be_stored() {
+    let service = running_service().await;
+    for (path, status) in [
+        ("/timeline/%FF", 404),
+        ("/timeline/%00", 404),
+        ("/users/%FF/export", 400),
+        ("/users/%00/export", 400),
+        ("/events?userId=a%00b", 400),
+        ("/events/stream?type=%00", 400),
+    ] {
+        assert_eq!(service.client.get(path).await.status, status, "{path}");
+    }
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn shows_statistics() {
     let service = running_service().await;
     service

@@ -155,7 +155,7 @@ async fn hides_reminder_from_other_users() {
 #[tokio::test]
 async fn answers_404_to_malformed_ids() {
     let service = Service::start().await;
-    for id in ["1", "not-an-id", "%00", "00000000000000000000000000000000"] {
+    for id in ["1", "not-an-id", "%00", "%FF", "00000000000000000000000000000000"] {
         let answer = service.ada.get(&format!("/reminders/{id}")).await.expect(404);
         assert_eq!(answer.reason(), Some("MISSING_REMINDER"), "{id}");
     }

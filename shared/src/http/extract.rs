@@ -185,9 +185,21 @@ impl<S: Send + Sync> FromRequestParts<S> for PathId {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
-        let Path(text) = Path::<String>::from_request_parts(parts, state)
-            .await
-            .map_err(|rejection| ApiError::invalid(rejection.body_text()))?;
-        Ok(Self(Uuid::try_parse(&text).ok()))
+        let PathText(text) = PathText::from_request_parts(parts, state).await?;
+        Ok(Self(text.and_then(|text| Uuid::try_parse(&text).ok())))
+    }
+}
+
+/// The only parameter of a path, decoded; `None` if it is not UTF-8 or contains the character
+/// U+0000, which no stored text contains.
+#[derive(Debug, Clone)]
+pub struct PathText(pub Option<String>);
+
+impl<S: Send + Sync> FromRequestParts<S> for PathText {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let text = Path::<String>::from_request_parts(parts, state).await.ok();
+        Ok(Self(text.map(|Path(text)| text).filter(|text| !text.contains('\0'))))
     }
 }

@@ -17,8 +17,8 @@ const REJECTION: &str = "Failed to deserialize query string: ";
 /// `INVALID_REQUEST` with all faults if it cannot be parsed without them either.
 pub(super) fn lenient<T: DeserializeOwned>(query: &str) -> Result<Lenient<T>, ApiError> {
     let mut pairs: Vec<&str> = query.split('&').collect();
-    let mut faults = Vec::new();
-    for _ in 0..MAX_FAULTS {
+    let mut faults = without_nul(&mut pairs);
+    for _ in faults.len()..MAX_FAULTS {
         let fault = match parse(&pairs.join("&")) {
             Ok(value) => return Ok(Lenient { value, faults }),
             Err(problem) => json::of_query(&problem),
@@ -47,10 +47,31 @@ fn parse<T: DeserializeOwned>(query: &str) -> Result<T, String> {
     }
 }
 
+/// Removes the parameters whose value has the character U+0000, which PostgreSQL does not store;
+/// returns their faults.
+fn without_nul(pairs: &mut Vec<&str>) -> Vec<FieldFault> {
+    let mut faults: Vec<FieldFault> = Vec::new();
+    pairs.retain(|pair| {
+        let (name, value) = decoded(pair);
+        let has_nul = value.contains('\0');
+        let name = json::shown(&name);
+        if has_nul && faults.len() < MAX_FAULTS && faults.iter().all(|known| known.field != name) {
+            faults.push(FieldFault::new(name, "must not have the character U+0000"));
+        }
+        !has_nul
+    });
+    faults
+}
+
 /// The decoded name of a parameter.
 fn name(pair: &str) -> String {
+    decoded(pair).0
+}
+
+/// The decoded name and value of a parameter.
+fn decoded(pair: &str) -> (String, String) {
     let parsed = form_urlencoded::parse(pair.as_bytes()).next();
-    parsed.map(|(name, _)| name.into_owned()).unwrap_or_default()
+    parsed.map(|(name, value)| (name.into_owned(), value.into_owned())).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -82,6 +103,14 @@ mod tests {
             "text2: unknown field",
         ];
         assert_eq!(faults, expected);
+    }
+
+    #[test]
+    fn names_parameter_that_cannot_be_stored() {
+        let Lenient { value, faults } =
+            lenient::<Search>("limit=7&text=a%00b&text=%00").expect("parsed");
+        assert_eq!(value, Search { limit: Some(7), ..Search::default() });
+        assert_eq!(faults, [FieldFault::new("text", "must not have the character U+0000")]);
     }
 
     #[test]
