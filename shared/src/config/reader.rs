@@ -175,7 +175,7 @@ impl<'a> Reader<'a> {
         match raw?.parse() {
             Ok(value) => Some(value),
             Err(error) => {
-                self.fault(name, format!("is malformed: {error}"));
+                self.fault(name, format!("is malformed: {}", plain(&error.to_string())));
                 None
             }
         }
@@ -210,5 +210,17 @@ impl<'a> Reader<'a> {
             },
             (None, None) => None,
         }
+    }
+}
+
+/// An error of a parser of the standard library in plain words.
+fn plain(error: &str) -> &str {
+    match error {
+        "invalid digit found in string" | "cannot parse integer from empty string" => {
+            "expected a whole number, 0 or more"
+        }
+        "number too large to fit in target type" => "the number is too large",
+        "provided string was not `true` or `false`" => "expected true or false",
+        other => other,
     }
 }
