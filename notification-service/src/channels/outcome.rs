@@ -4,6 +4,8 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
+use shared::contract;
+
 /// Reason code of an outcome: a short, stable `UPPER_SNAKE_CASE` word, ours or the provider's.
 /// Never contains a token, an address or a text.
 pub type Reason = Cow<'static, str>;
@@ -129,9 +131,52 @@ pub fn reason_from_code(code: &str) -> Reason {
     Cow::Owned(reason)
 }
 
+/// Maps the code of an outcome to the list of reason codes, which clients see. The log line of the
+/// attempt has the code of the outcome itself.
+pub fn listed_reason(reason: &str) -> contract::Reason {
+    use contract::Reason::{
+        Internal, OauthRefused, OauthUnavailable, Unavailable, UnrecognisedCode,
+    };
+    if let Ok(listed) = reason.parse() {
+        return listed;
+    }
+    match reason {
+        "INTERNAL_FAILURE" | "HTTP_500" => return Internal,
+        "SERVICE_UNAVAILABLE" | "HTTP_502" | "HTTP_503" | "HTTP_504" => return Unavailable,
+        _ => {}
+    }
+    match reason.strip_prefix("OAUTH_") {
+        None => UnrecognisedCode,
+        Some("ACCESS_DENIED") => OauthRefused,
+        Some("HTTP_408" | "HTTP_429" | "INTERNAL_FAILURE") => OauthUnavailable,
+        Some(code) if code.starts_with("HTTP_5") => OauthUnavailable,
+        // The token endpoint was not reached, or did not answer.
+        Some(code) if code.parse::<contract::Reason>().is_ok() => OauthUnavailable,
+        Some(_) => OauthRefused,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn maps_codes_to_the_list() {
+        for (code, listed) in [
+            ("UNREGISTERED", "UNREGISTERED"),
+            ("HTTP_502", "UNAVAILABLE"),
+            ("INTERNAL_FAILURE", "INTERNAL"),
+            ("OAUTH_INVALID_GRANT", "OAUTH_INVALID_GRANT"),
+            ("OAUTH_HTTP_503", "OAUTH_UNAVAILABLE"),
+            ("OAUTH_TIMEOUT", "OAUTH_UNAVAILABLE"),
+            ("OAUTH_HTTP_403", "OAUTH_REFUSED"),
+            ("OAUTH_ACCESS_DENIED", "OAUTH_REFUSED"),
+            ("HTTP_418", "UNRECOGNISED_CODE"),
+            ("", "UNRECOGNISED_CODE"),
+        ] {
+            assert_eq!(listed_reason(code).as_str(), listed, "{code}");
+        }
+    }
 
     #[test]
     fn converts_codes_to_upper_snake_case() {

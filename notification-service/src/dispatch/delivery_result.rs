@@ -8,13 +8,13 @@ use shared::contract::DeliveryState;
 use super::admission::{Charge, Postponement};
 use crate::{
     channels::{
-        outcome::Outcome,
+        outcome::{Outcome, listed_reason},
         retry_policy::{Attempts, Decision, GiveUpReason, Policy},
     },
     delivery::{Delivery, DeliveryResult, NewState, reason},
 };
 
-/// Longest reason or provider's id that is stored, in characters.
+/// Longest provider's id that is stored, in characters.
 const LONGEST: usize = 200;
 
 /// Begin and end of an attempt.
@@ -55,7 +55,7 @@ pub(super) fn after_attempt(
         Decision::GiveUp(GiveUpReason::Expired) => not_sent(&delivery, reason::EXPIRED),
         Decision::GiveUp(GiveUpReason::RetriesExhausted) => failed("RETRIES_EXHAUSTED".into()),
         Decision::GiveUp(GiveUpReason::AddressFailing) => {
-            failed(outcome.reason().map_or("UNKNOWN".into(), own))
+            failed(own(outcome.reason().unwrap_or_default()))
         }
     };
     let started_at = counts.then_some(times.started);
@@ -114,7 +114,7 @@ fn final_state(outcome: Outcome) -> NewState {
             reason: None,
             provider_message_id: Some(storable(&provider_id)),
         },
-        other => failed(other.reason().map_or("UNKNOWN".into(), own)),
+        other => failed(own(other.reason().unwrap_or_default())),
     }
 }
 
@@ -123,8 +123,9 @@ fn failed(reason: Cow<'static, str>) -> NewState {
     NewState::Final { state, reason: Some(reason), provider_message_id: None }
 }
 
+/// Returns the code of an outcome as it is stored and published.
 fn own(reason: &str) -> Cow<'static, str> {
-    Cow::Owned(storable(reason))
+    Cow::Borrowed(listed_reason(reason).as_str())
 }
 
 /// Returns a provider's text as PostgreSQL can store it: without control characters, and of bounded

@@ -109,6 +109,19 @@ fn retries_and_counts_attempt_in_outage() {
 }
 
 #[test]
+fn publishes_listed_reasons_only() {
+    let outage = Outcome::Unavailable {
+        retry_after: None,
+        reason: "HTTP_502".into(),
+        maybe_delivered: true,
+    };
+    assert_eq!(state_of(&attempted(outage, 0)), (DeliveryState::Pending, Some("UNAVAILABLE")));
+    let rejected = Outcome::Rejected { reason: "HTTP_418".into() };
+    let ended = attempted(rejected, 0);
+    assert_eq!(state_of(&ended), (DeliveryState::Failed, Some("UNRECOGNISED_CODE")));
+}
+
+#[test]
 fn counts_no_attempt_when_breaker_is_open() {
     let throttled = Outcome::Throttled { retry_after: None, reason: "QUOTA_EXCEEDED".into() };
     let refused = Outcome::Refused { reason: "THIRD_PARTY_AUTH_ERROR".into() };
