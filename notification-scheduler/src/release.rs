@@ -253,7 +253,8 @@ impl Releaser {
     async fn end(&self, claims: &[&Claimed], end: UnpublishedOutcome) {
         match self.store.end(claims, end).await {
             Ok(ended) => {
-                metrics::counter!("reminders_scheduler_ended_total", "reason" => end.reason().as_str())
+                let reason = end.reason().as_str();
+                metrics::counter!("reminders_scheduler_ended_total", "reason" => reason)
                     .increment(ended as u64);
                 tracing::info!(
                     occurrences = ended,

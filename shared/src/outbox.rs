@@ -93,8 +93,8 @@ pub enum WriteError {
 }
 
 /// Writes messages into the outbox, in the caller's transaction. Pass them to
-/// [`RelayHandle::after_commit`] once the transaction is committed. A message whose id already exists
-/// is the same message and stays unchanged.
+/// [`RelayHandle::after_commit`] once the transaction is committed. A message whose id already
+/// exists is the same message and stays unchanged.
 ///
 /// # Errors
 /// If the statement fails.

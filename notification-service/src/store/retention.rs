@@ -23,7 +23,11 @@ pub async fn purge_old(pool: &PgPool, kept: TimeDelta) -> Result<u64, sqlx::Erro
              select from deliveries as d where d.occurrence_id = p.occurrence_id and d.state in ('pending', 'deferred'))
          order by received_at limit $2
          for update skip locked",
-        PgInterval { months: 0, days: 0, microseconds: kept.num_microseconds().unwrap_or(i64::MAX) },
+        PgInterval {
+            months: 0,
+            days: 0,
+            microseconds: kept.num_microseconds().unwrap_or(i64::MAX),
+        },
         CHUNK,
     )
     .fetch_all(&mut *transaction)

@@ -1,5 +1,5 @@
-//! Classes of database errors, by SQLSTATE (appendix A of PostgreSQL). Callers decide by the class of
-//! an error, not by its code.
+//! Classes of database errors, by SQLSTATE (appendix A of PostgreSQL). Callers decide by the class
+//! of an error, not by its code.
 
 /// Class of a database error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,5 +1,5 @@
-//! Search for all faults of a body. The body is parsed repeatedly, each time without the fields that
-//! were faulty before, a bounded number of times.
+//! Search for all faults of a body. The body is parsed repeatedly, each time without the fields
+//! that were faulty before, a bounded number of times.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
