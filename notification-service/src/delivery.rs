@@ -30,8 +30,6 @@ pub mod reason {
     pub const CANCELLED: &str = "CANCELLED";
     /// This version of the service cannot read the stored payload or device.
     pub const UNREADABLE: &str = "UNREADABLE";
-    /// The provider's reason could not be stored.
-    pub const UNRECORDABLE: &str = "UNRECORDABLE";
     /// A later occurrence of the same item is deferred by the same quiet hours, and is sent
     /// instead.
     pub const MISSED: &str = "MISSED";
@@ -214,16 +212,10 @@ impl DeliveryResult {
         }
     }
 
-    /// Removes the texts of the provider, which the database may refuse.
+    /// Removes the text of the provider, which the database may refuse. A reason is a listed code.
     pub fn remove_provider_text(&mut self) {
-        match &mut self.new_state {
-            NewState::Final { reason, provider_message_id, .. } => {
-                *reason = reason.take().map(|_| reason::UNRECORDABLE.into());
-                *provider_message_id = None;
-            }
-            NewState::Pending { reason, .. } => {
-                *reason = reason.take().map(|_| reason::UNRECORDABLE.into())
-            }
+        if let NewState::Final { provider_message_id, .. } = &mut self.new_state {
+            *provider_message_id = None;
         }
     }
 

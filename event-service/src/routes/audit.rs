@@ -2,7 +2,7 @@
 
 use axum::{
     Json,
-    extract::{MatchedPath, RawPathParams, Request, State},
+    extract::{MatchedPath, RawPathParams, Request, State, rejection::RawPathParamsRejection},
     http::Method,
     middleware::Next,
     response::{IntoResponse, Response},
@@ -109,11 +109,12 @@ pub(super) async fn list(
 pub(super) async fn record(
     State(state): State<AppState>,
     operator: Operator,
-    params: RawPathParams,
+    params: Result<RawPathParams, RawPathParamsRejection>,
     request: Request,
     next: Next,
 ) -> Response {
-    let Some((action, user_id)) = audited(&request, &params) else {
+    // The route refuses a path that is not UTF-8.
+    let Some((action, user_id)) = params.ok().and_then(|params| audited(&request, &params)) else {
         return next.run(request).await;
     };
     let request_id =
