@@ -85,7 +85,8 @@ def test_rolls_out_without_gap_with_probes(variant):
         assert all(container[probe]["httpGet"]["port"] == "admin" for probe in paths)
         # A check of readiness takes up to 2 s by itself.
         assert container["readinessProbe"]["timeoutSeconds"] > seconds(
-            "shared/src/http/admin.rs", r"const LIMIT: Duration = Duration::from_secs\((\d+)\)"
+            "shared/src/http/admin.rs",
+            r"const CHECK_LIMIT: Duration = Duration::from_secs\((\d+)\)",
         )
         # Out of the Service's endpoints before SIGTERM comes.
         assert container["lifecycle"]["preStop"]["sleep"]["seconds"] >= 5
