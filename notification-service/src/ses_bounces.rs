@@ -18,10 +18,9 @@ use shared::{
     bus::{Received, Rejection, Settlement},
     consumer::{
         Handler,
-        isolation::{Attempt, Failure, Isolation, Outcome},
+        isolation::{Attempt, Isolation, Outcome},
     },
     contract::{DeliveryState, Reason},
-    db::{self, FailureClass},
     outbox::{self, RelayHandle},
 };
 use sqlx::PgPool;
@@ -30,6 +29,7 @@ use crate::{
     clock::DbClock,
     events::{self, DeliveryOutcome},
     store::ses_bounces,
+    usecases::Error,
 };
 use notice::{Correction, Notice, SuppressionCause};
 
@@ -49,32 +49,6 @@ pub struct SesFeedback {
     pub relay_handle: RelayHandle,
     /// Holds batches while the database is unreachable, and isolates messages that fail.
     pub isolation: Isolation,
-}
-
-#[derive(Debug, thiserror::Error)]
-enum Error {
-    #[error("record SES feedback")]
-    Sql(#[from] sqlx::Error),
-    #[error("write an event as JSON")]
-    Json(#[from] serde_json::Error),
-}
-
-impl Failure for Error {
-    fn class(&self) -> FailureClass {
-        match self {
-            Self::Json(_) => FailureClass::Data,
-            Self::Sql(error) => db::failure_class(error),
-        }
-    }
-
-    fn detail(&self) -> String {
-        match self {
-            Self::Sql(sqlx::Error::Database(error)) => {
-                format!("it cannot be stored: SQLSTATE {}", error.code().unwrap_or_default())
-            }
-            _ => "it cannot be stored".to_owned(),
-        }
-    }
 }
 
 /// Applies notices, and collects the ids of the e-mails that the ledger knows.

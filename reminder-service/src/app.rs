@@ -21,8 +21,9 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Config, housekeeping,
+    Config,
     peers::Peers,
+    purge,
     quota::Quota,
     routes::{self, Api},
     store::MIGRATOR,
@@ -125,7 +126,7 @@ impl App {
             let (startup, started, relay) = (self.startup, self.started, self.relay);
             async move {
                 if startup.complete(&started, &answered).await {
-                    tokio::join!(relay.run(answered.clone()), housekeeping::run(pool, answered));
+                    tokio::join!(relay.run(answered.clone()), purge::run(pool, answered));
                 }
             }
         });

@@ -183,7 +183,7 @@ def _reminder_service():
             "Reminders",
             [
                 series("Changes", changes, "cps", width=12),
-                series("Erasure and housekeeping", kept, width=12),
+                series("Erasure and purge", kept, width=12),
             ],
         )
     ]
@@ -468,7 +468,7 @@ def _notification_service():
             "Users",
             [
                 series("Streams and devices", users, width=12),
-                series("Erasure and housekeeping", kept, width=12),
+                series("Erasure and purge", kept, width=12),
             ],
         ),
     ]

@@ -5,6 +5,7 @@ mod budgets;
 mod changes;
 mod command;
 mod cut_off;
+mod device_store;
 mod devices;
 mod drain;
 mod erasure;

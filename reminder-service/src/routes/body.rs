@@ -6,7 +6,10 @@ use chrono::Utc;
 use serde::{Deserialize, Deserializer};
 use shared::{
     contract::{Channel, Priority, Recurrence},
-    http::{ApiError, Faults, FieldFault, Reason, json::object_or_null},
+    http::{
+        ApiError, Faults, FieldFault, Reason,
+        json::{WholeNumber, object_or_null},
+    },
 };
 use utoipa::ToSchema;
 
@@ -39,11 +42,11 @@ pub(super) struct NewReminder {
     #[serde(default, deserialize_with = "object_or_null")]
     recurrence: Option<Recurrence>,
     /// Minutes before `date` at which it is delivered. Cannot be combined with `notifyOffsets`.
-    #[schema(minimum = 0, maximum = 40320, default = 0)]
-    notify_offset: Option<i32>,
+    #[schema(value_type = Option<i32>, minimum = 0, maximum = 40320, default = 0)]
+    notify_offset: Option<WholeNumber>,
     /// Several values of `notifyOffset`, each 0 to 40,320.
-    #[schema(min_items = 1, max_items = 5)]
-    notify_offsets: Option<Vec<i32>>,
+    #[schema(value_type = Option<Vec<i32>>, min_items = 1, max_items = 5)]
+    notify_offsets: Option<Vec<WholeNumber>>,
     /// One channel. If `channels` is given too, it must be one of them.
     notify_type: Option<Channel>,
     /// Channels on which it is delivered; `["push"]` by default. E-mail requires the caller's
@@ -64,8 +67,8 @@ pub(super) struct NewReminder {
     /// (`from`, `notification`, `message_type`, `google…`, `gcm…`) are refused.
     data: Option<BTreeMap<String, String>>,
     /// Minutes after the time of a delivery during which it is still sent.
-    #[schema(minimum = 1, maximum = 525600, default = 1440)]
-    expires_after_minutes: Option<i32>,
+    #[schema(value_type = Option<i32>, minimum = 1, maximum = 525600, default = 1440)]
+    expires_after_minutes: Option<WholeNumber>,
     /// Priority; `normal` by default.
     priority: Option<Priority>,
     /// BCP 47 language of the surrounding texts.
@@ -96,12 +99,12 @@ pub(super) struct ReminderChange {
     recurrence: Option<Option<Recurrence>>,
     /// Minutes before `date` at which it is delivered. Cannot be combined with `notifyOffsets`.
     #[serde(default, deserialize_with = "given")]
-    #[schema(minimum = 0, maximum = 40320)]
-    notify_offset: Option<i32>,
+    #[schema(value_type = Option<i32>, minimum = 0, maximum = 40320)]
+    notify_offset: Option<WholeNumber>,
     /// Several values of `notifyOffset`, each 0 to 40,320, which replace all present ones.
     #[serde(default, deserialize_with = "given")]
-    #[schema(min_items = 1, max_items = 5)]
-    notify_offsets: Option<Vec<i32>>,
+    #[schema(value_type = Option<Vec<i32>>, min_items = 1, max_items = 5)]
+    notify_offsets: Option<Vec<WholeNumber>>,
     /// One channel, which replaces all present ones. If `channels` is given too, it must be one of
     /// them.
     #[serde(default, deserialize_with = "given")]
@@ -128,8 +131,8 @@ pub(super) struct ReminderChange {
     data: Option<Option<BTreeMap<String, String>>>,
     /// Minutes after the time of a delivery during which it is still sent.
     #[serde(default, deserialize_with = "given")]
-    #[schema(minimum = 1, maximum = 525600)]
-    expires_after_minutes: Option<i32>,
+    #[schema(value_type = Option<i32>, minimum = 1, maximum = 525600)]
+    expires_after_minutes: Option<WholeNumber>,
     /// Priority.
     #[serde(default, deserialize_with = "given")]
     priority: Option<Priority>,
@@ -149,14 +152,14 @@ impl NewReminder {
             is_recurring: None,
             recurrence: entry.recurrence,
             notify_offset: None,
-            notify_offsets: Some(entry.notify_offsets),
+            notify_offsets: Some(entry.notify_offsets.into_iter().map(Into::into).collect()),
             notify_type: None,
             channels: entry.channels,
             title: entry.title,
             message: Some(entry.message),
             url: entry.url,
             data: Some(entry.data),
-            expires_after_minutes: entry.expires_after_minutes,
+            expires_after_minutes: entry.expires_after_minutes.map(Into::into),
             priority: entry.priority,
             locale: entry.locale,
         }
@@ -198,16 +201,14 @@ impl NewReminder {
         let date = faults.required("date", self.date);
         let date = date.and_then(|date| faults.take(due_date(&date)));
         let time_zone = faults.take(self.time_zone.as_deref().map(TimeZone::parse).transpose());
-        let offsets =
-            faults.take(NotifyOffsets::from_fields(self.notify_offset, self.notify_offsets));
+        let offsets = faults.take(notify_offsets(self.notify_offset, self.notify_offsets));
         let message = faults.required("message", self.message);
         let message = message.and_then(|message| faults.take(Message::parse(message)));
         let channels = channels(faults, self.notify_type, self.channels);
         let title = faults.take(self.title.map(Title::parse).transpose());
         let url = faults.take(self.url.map(Link::parse).transpose());
         let data = faults.take(self.data.map(Pairs::parse).transpose());
-        let expires_after =
-            faults.take(self.expires_after_minutes.map(ExpiresAfter::parse).transpose());
+        let expires_after = faults.take(self.expires_after_minutes.map(expires_after).transpose());
         let locale = faults.take(self.locale.map(Locale::parse).transpose());
         if !faults.has("recurrence") {
             faults.take(check_is_recurring(self.is_recurring, self.recurrence.is_some()));
@@ -258,16 +259,14 @@ impl ReminderChange {
     fn parsed(self, faults: &mut Faults) -> Option<Change> {
         let date = faults.take(self.date.as_deref().map(due_date).transpose());
         let time_zone = faults.take(self.time_zone.as_deref().map(TimeZone::parse).transpose());
-        let offsets =
-            faults.take(NotifyOffsets::from_fields(self.notify_offset, self.notify_offsets));
+        let offsets = faults.take(notify_offsets(self.notify_offset, self.notify_offsets));
         let channels = channels(faults, self.notify_type, self.channels);
         let title = faults.take(optional(self.title, Title::parse));
         let message = faults.take(self.message.map(Message::parse).transpose());
         let url = faults.take(optional(self.url, Link::parse));
         let data =
             faults.take(self.data.map(|data| Pairs::parse(data.unwrap_or_default())).transpose());
-        let expires_after =
-            faults.take(self.expires_after_minutes.map(ExpiresAfter::parse).transpose());
+        let expires_after = faults.take(self.expires_after_minutes.map(expires_after).transpose());
         let locale = faults.take(optional(self.locale, |text| Locale::parse(text).map(Some)));
         let recurrence = self.recurrence.map(|given| given.map(rule).transpose()).transpose();
         let recurrence = faults.take(recurrence);
@@ -337,4 +336,17 @@ fn clearable_object<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     deserializer: D,
 ) -> Result<Option<Option<T>>, D::Error> {
     object_or_null(deserializer).map(Some)
+}
+
+fn notify_offsets(
+    one: Option<WholeNumber>,
+    several: Option<Vec<WholeNumber>>,
+) -> Result<Option<NotifyOffsets>, InvalidField> {
+    let several =
+        several.map(|offsets| offsets.into_iter().map(WholeNumber::saturating_i32).collect());
+    NotifyOffsets::from_fields(one.map(WholeNumber::saturating_i32), several)
+}
+
+fn expires_after(minutes: WholeNumber) -> Result<ExpiresAfter, InvalidField> {
+    ExpiresAfter::parse(minutes.saturating_i32())
 }

@@ -5,7 +5,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::Deserialize;
 use shared::http::{
     ApiError, ErrorBody, Faults, FieldFault, IdempotencyKeyHeader, Identity, LenientBody, PathId,
-    Reason, RequestContext,
+    Reason, RequestContext, json::WholeNumber,
 };
 use utoipa::ToSchema;
 
@@ -31,8 +31,8 @@ const MAX_MINUTES: i64 = 527_040;
 #[schema(example = json!(examples::snooze()))]
 pub(super) struct Snooze {
     /// Minutes from now.
-    #[schema(minimum = 1, maximum = 527040)]
-    minutes: Option<i64>,
+    #[schema(value_type = Option<i64>, minimum = 1, maximum = 527040)]
+    minutes: Option<WholeNumber>,
     /// Time in the future, at most a year ahead: RFC 3339 with an offset.
     #[schema(format = DateTime)]
     until: Option<String>,
@@ -61,7 +61,8 @@ impl Snooze {
     }
 }
 
-fn minutes(minutes: i64) -> Result<TimeDelta, InvalidField> {
+fn minutes(minutes: WholeNumber) -> Result<TimeDelta, InvalidField> {
+    let minutes = minutes.get();
     if (1..=MAX_MINUTES).contains(&minutes) {
         return Ok(TimeDelta::minutes(minutes));
     }

@@ -44,6 +44,19 @@ async fn applies_defaults_to_missing_fields() {
 }
 
 #[tokio::test]
+async fn accepts_whole_numbers_in_any_form() {
+    let service = Service::start().await;
+    let numbers = [("notifyOffset", json!(10.0)), ("expiresAfterMinutes", json!(3e1))];
+    let body = least_with(json!({"notifyOffset": 10.0, "expiresAfterMinutes": 3e1}));
+    let id = service.make(&body).await;
+    let reminder = service.ada.get(&format!("/reminders/{id}")).await.expect(200).body;
+    for (field, number) in numbers {
+        assert_eq!(reminder[field].as_f64(), number.as_f64(), "{field}");
+        assert!(reminder[field].is_i64(), "{field}: {}", reminder[field]);
+    }
+}
+
+#[tokio::test]
 async fn keeps_all_given_fields() {
     let service = Service::start().await;
 

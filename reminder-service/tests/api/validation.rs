@@ -42,7 +42,19 @@ fn refused() -> Vec<(Value, u16, &'static str, &'static str)> {
         bad(json!({"notifyOffset": 40_321}), "notifyOffset: "),
         bad(json!({"notifyOffset": 1.5}), "notifyOffset: "),
         bad(json!({"notifyOffset": "10"}), "notifyOffset: "),
-        bad(json!({"notifyOffset": 99_999_999_999_i64}), "notifyOffset: "),
+        bad(
+            json!({"notifyOffset": 99_999_999_999_i64}),
+            "notifyOffset: must be between 0 and 40320",
+        ),
+        bad(json!({"notifyOffset": 1e300}), "notifyOffset: must be between 0 and 40320"),
+        bad(
+            json!({"notifyOffsets": [-99_999_999_999_i64]}),
+            "notifyOffsets: must be between 0 and",
+        ),
+        bad(
+            json!({"expiresAfterMinutes": 99_999_999_999_i64}),
+            "expiresAfterMinutes: must be between",
+        ),
         bad(json!({"notifyOffset": 1, "notifyOffsets": [1]}), "notifyOffset: "),
         bad(json!({"notifyOffsets": []}), "notifyOffsets: "),
         bad(json!({"notifyOffsets": [1, 2, 3, 4, 5, 6]}), "notifyOffsets: "),

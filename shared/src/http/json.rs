@@ -2,6 +2,7 @@
 
 mod faults;
 mod repair;
+mod whole_number;
 
 use serde::{
     Deserialize,
@@ -13,6 +14,7 @@ use super::{ApiError, FieldFault, Reason};
 
 use faults::syntax;
 pub(super) use faults::{body_fault, of_query, shown};
+pub use whole_number::WholeNumber;
 
 /// Largest depth of nested lists and objects.
 const MAX_DEPTH: usize = 32;
