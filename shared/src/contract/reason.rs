@@ -23,7 +23,8 @@ words! {
         Snoozed = "SNOOZED",
         /// The user's data was erased.
         Erased = "ERASED",
-        /// Cancelled by a version that does not state the cause.
+        /// A change of the reminder after the release of its occurrence: deletion, edit,
+        /// acknowledgement or snooze.
         Cancelled = "CANCELLED",
         /// No notification is stored for the occurrence.
         NotificationGone = "NOTIFICATION_GONE",
