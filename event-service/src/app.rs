@@ -3,15 +3,17 @@
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context;
-use shared::{
-    bus::{self, QueueSpec, SharedBus, Subscription, Topology},
+use bus::{QueueSpec, SharedBus, Subscription, Topology};
+use contract::EventType;
+use db::pool_metrics;
+use env_config::Reader;
+use rest::{Auth, Authenticator};
+use service::{
     cli::Service,
-    config::{Auth, BusConfig, Process, Reader},
     consumer::{self, ConsumerSettings},
-    contract::EventType,
-    db::{self, pool_metrics},
-    http::{self, Authenticator, Listeners, admin},
+    http::{Listeners, admin},
     outbox::Relay,
+    settings::{BusConfig, Process},
     shutdown::spawn_essential,
     startup::{Started, Startup},
     telemetry::describe_service,
@@ -165,15 +167,15 @@ impl App {
         // No user is identified here: the API is the operators' own.
         let nobody = Authenticator::new(Auth::Gateway { secret: None })?;
         let router = routes::router(state, started.clone(), config.operators.clone());
-        let api = http::api(router, nobody, &config.api);
+        let api = rest::api(router, nobody, &config.api);
         // Health stays reachable while the rest drains.
         let stopped = CancellationToken::new();
         let admin_server =
-            tokio::spawn(http::serve_admin(listeners.admin, readiness, stopped.clone()));
+            tokio::spawn(service::http::serve_admin(listeners.admin, readiness, stopped.clone()));
         let rest = listeners.rest.context("the REST listener is missing")?;
         let rest_server = spawn_essential("REST", &shutdown, {
             let (server, shutdown) = (config.api.server.clone(), shutdown.clone());
-            async move { http::serve(rest, api, &server, shutdown).await }
+            async move { service::http::serve(rest, api, &server, shutdown).await }
         });
 
         let startup = Startup {

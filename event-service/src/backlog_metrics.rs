@@ -3,10 +3,8 @@
 
 use std::time::Duration;
 
-use shared::{
-    bus::{Depth, SharedBus},
-    config::BusConfig,
-};
+use bus::{Depth, SharedBus};
+use service::settings::BusConfig;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -74,10 +72,7 @@ async fn read(sources: &Sources) {
 async fn read_queue(sources: &Sources, queue: &'static str, name: &str) {
     let depths = async {
         let depth = sources.bus.depth(name).await?;
-        Ok::<(Depth, Depth), shared::bus::Error>((
-            depth,
-            sources.bus.dead_letter_depth(name).await?,
-        ))
+        Ok::<(Depth, Depth), bus::Error>((depth, sources.bus.dead_letter_depth(name).await?))
     };
     match timeout(TIMEOUT, depths).await {
         Ok(Ok((depth, dead))) => {

@@ -3,11 +3,10 @@
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use shared::{
-    config::{self, BusConfig, Env, Operators, Process, Reader, Report},
-    db::DbSettings,
-    http::{ApiSettings, ExportLimit},
-};
+use db::DbSettings;
+use env_config::{Env, Reader, Report};
+use rest::{ApiSettings, ExportLimit, Operators};
+use service::settings::{BusConfig, Process};
 
 /// The whole configuration.
 #[derive(Debug, Clone)]
@@ -42,7 +41,7 @@ impl Config {
     /// # Errors
     /// A report that names every missing or malformed variable.
     pub fn read(env: &dyn Env) -> Result<Self, Report> {
-        config::read(env, Self::parse)
+        env_config::read(env, Self::parse)
     }
 
     pub(crate) fn parse(reader: &mut Reader<'_>) -> Option<Self> {
@@ -58,7 +57,7 @@ impl Config {
         if concurrency.is_some_and(|count| !(1..=64).contains(&count)) {
             reader.fault("EVENT_CONCURRENCY", "is malformed: expected 1 to 64");
         }
-        let retention = config::retention(reader);
+        let retention = service::settings::retention(reader);
         let operators = Operators::read(reader, process.as_ref().map(|process| process.app_env));
         let minutes = reader.or(
             "UNSETTLED_AFTER_MINUTES",
@@ -77,7 +76,7 @@ impl Config {
             reader.fault("EVENT_STREAMS_MAX", "is malformed: expected 1 to 1000");
         }
         let exports = ExportLimit::read(reader);
-        let user_events = config::user_events(reader);
+        let user_events = service::settings::user_events(reader);
         Some(Self {
             process: process?,
             database: database?,

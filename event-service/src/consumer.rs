@@ -7,13 +7,13 @@
 
 use std::{panic::resume_unwind, sync::Arc, time::Duration};
 
-use shared::{
-    bus::{Received, Rejection, Settlement},
+use bus::{Received, Rejection, Settlement};
+use db::FailureClass;
+use service::{
     consumer::{
         Handler,
         isolation::{Attempt, Failure, Isolation, Outcome},
     },
-    db::{self, FailureClass},
     outbox::RelayHandle,
 };
 use tokio::{task::spawn_blocking, time::Instant};

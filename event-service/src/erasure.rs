@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use shared::bus::{self, SharedBus};
+use bus::SharedBus;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 

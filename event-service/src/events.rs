@@ -1,10 +1,8 @@
 //! Events that event-service publishes when a stored notification changes.
 
+use contract::{Event, EventType, Schema};
 use serde_json::{Value, json};
-use shared::{
-    contract::{Event, EventType, Schema},
-    outbox::OutboxMessage,
-};
+use service::outbox::OutboxMessage;
 
 use crate::{
     identity::{Source, notification_event_id},

@@ -1,6 +1,6 @@
 //! Ids that event-service derives: of notifications, and of the events that it publishes.
 
-use shared::contract::{EventType, ItemId, event_id_of};
+use contract::{EventType, ItemId, event_id_of};
 use uuid::Uuid;
 
 /// UUID name space of notification ids that are not derived from a reminder's id.
@@ -57,8 +57,9 @@ pub fn notification_event_id(
 
 #[cfg(test)]
 mod tests {
+    use contract::new_id;
+
     use super::*;
-    use shared::contract::new_id;
 
     fn item(text: &str) -> ItemId {
         text.parse().expect("an id")

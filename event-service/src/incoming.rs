@@ -1,14 +1,12 @@
 //! Decodes and validates messages of the event queue, and sorts them by their effect.
 
+use bus::Received;
 use chrono::{DateTime, Utc};
-use recurrence::{Delivery, DeliverySchedule};
-use shared::{
-    bus::Received,
-    contract::{
-        DecodeError, DeliveryState, Envelope, EventType, ItemId, NoDeliverySchedule, OutcomeData,
-        Reason, ReminderData, bounds,
-    },
+use contract::{
+    DecodeError, DeliveryState, Envelope, EventType, ItemId, NoDeliverySchedule, OutcomeData,
+    Reason, ReminderData, bounds,
 };
+use recurrence::{Delivery, DeliverySchedule};
 use uuid::Uuid;
 
 use crate::identity::{Source, notification_id};

@@ -4,5 +4,5 @@ use std::process::ExitCode;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    shared::cli::run::<event_service::EventService>().await
+    service::cli::run::<event_service::EventService>().await
 }

@@ -23,7 +23,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use shared::contract::{Envelope, Reason, ReminderData};
+use contract::{Envelope, Reason, ReminderData};
 
 use crate::incoming::{Change, RequestedNotification};
 

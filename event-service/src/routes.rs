@@ -22,12 +22,9 @@ use axum::{
     middleware::{Next, from_fn_with_state},
     response::Response,
 };
-use shared::{
-    bus::SharedBus,
-    config::Operators,
-    http::{ExportLimit, complete_operator_openapi, openapi_routes, require_operator},
-    startup::{self, Started},
-};
+use bus::SharedBus;
+use rest::{ExportLimit, Operators, complete_operator_openapi, openapi_routes, require_operator};
+use service::startup::{self, Started};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use utoipa::OpenApi;

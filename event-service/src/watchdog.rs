@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use shared::bus::SharedBus;
+use bus::SharedBus;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 

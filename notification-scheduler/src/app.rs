@@ -3,12 +3,13 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use anyhow::Context;
-use shared::{
-    bus::{self, SharedBus, Topology},
+use bus::{SharedBus, Topology};
+use db::pool_metrics;
+use env_config::Reader;
+use service::{
     cli::Service,
-    config::{BusConfig, Process, Reader},
-    db::{self, pool_metrics},
-    http::{self, Listeners, admin},
+    http::{Listeners, admin},
+    settings::{BusConfig, Process},
     startup::{Started, Startup},
     telemetry::describe_service,
 };
@@ -117,7 +118,7 @@ impl App {
         // Health stays reachable while the rest drains.
         let stopped = CancellationToken::new();
         let admin_server =
-            tokio::spawn(http::serve_admin(listeners.admin, readiness, stopped.clone()));
+            tokio::spawn(service::http::serve_admin(listeners.admin, readiness, stopped.clone()));
         let startup = Startup {
             app_env: config.process.app_env,
             pool: pool.clone(),

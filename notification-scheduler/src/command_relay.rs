@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use shared::bus::{Message, PublishError, SharedBus};
+use bus::{Message, PublishError, SharedBus};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;

@@ -1,9 +1,8 @@
 //! Configuration of notification-scheduler, read from environment variables.
 
-use shared::{
-    config::{self, BusConfig, Env, Process, Reader, Report},
-    db::DbSettings,
-};
+use db::DbSettings;
+use env_config::{Env, Reader, Report};
+use service::settings::{BusConfig, Process};
 
 /// The whole configuration.
 #[derive(Debug, Clone)]
@@ -24,7 +23,7 @@ impl Config {
     /// # Errors
     /// A report that names every missing or malformed variable.
     pub fn read(env: &dyn Env) -> Result<Self, Report> {
-        config::read(env, Self::parse)
+        env_config::read(env, Self::parse)
     }
 
     pub(crate) fn parse(reader: &mut Reader<'_>) -> Option<Self> {

@@ -2,12 +2,10 @@
 //! published.
 
 use chrono::{DateTime, Utc};
-use shared::{
-    contract::{
-        DeliveryState, Event, EventType, OutcomeData, Reason, Schema, SendData, event_id_of,
-    },
-    outbox::OutboxMessage,
+use contract::{
+    DeliveryState, Event, EventType, OutcomeData, Reason, Schema, SendData, event_id_of,
 };
+use service::outbox::OutboxMessage;
 use uuid::Uuid;
 
 use crate::store::Claimed;

@@ -4,5 +4,5 @@ use std::process::ExitCode;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    shared::cli::run::<notification_scheduler::NotificationScheduler>().await
+    service::cli::run::<notification_scheduler::NotificationScheduler>().await
 }

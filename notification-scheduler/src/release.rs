@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use shared::bus::{Message, PublishError, SharedBus};
+use bus::{Message, PublishError, SharedBus};
 use tokio::time::{Instant, sleep, timeout};
 use uuid::Uuid;
 

@@ -13,8 +13,10 @@ use std::{
     time::Duration,
 };
 
+use bus::SharedBus;
 use chrono::{DateTime, Utc};
-use shared::{bus::SharedBus, contract::Priority, shutdown::spawn_essential};
+use contract::Priority;
+use service::shutdown::spawn_essential;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     task::JoinSet,

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use contract::{Reason, occurrence_id};
 use recurrence::{Delivery, DeliverySchedule};
-use shared::contract::{Reason, occurrence_id};
 use uuid::Uuid;
 
 /// A recurring notification.

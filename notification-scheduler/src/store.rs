@@ -11,11 +11,8 @@ mod unpublished;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use shared::{
-    contract::{ItemId, NotifyContent, Reason},
-    db::{StoredTime, interval},
-    telemetry::Traceparent,
-};
+use contract::{ItemId, NotifyContent, Reason, Traceparent};
+use db::{StoredTime, interval};
 use sqlx::{PgExecutor, PgPool};
 use uuid::Uuid;
 

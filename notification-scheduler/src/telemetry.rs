@@ -1,6 +1,6 @@
 //! Help texts of the metrics of notification-scheduler.
 
-use shared::telemetry::Metric;
+use service::telemetry::Metric;
 
 /// Metrics that this service records, beside those of every service.
 pub(crate) const METRICS: &[Metric] = &[

@@ -12,8 +12,8 @@ use std::{
     time::Duration,
 };
 
+use bus::AdaptiveRate;
 use chrono::{DateTime, Utc};
-use shared::bus::AdaptiveRate;
 use tokio::time::Instant;
 
 use crate::store::UserKey;

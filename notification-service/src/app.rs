@@ -5,17 +5,15 @@ use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use axum::Router;
+use bus::{QueueSpec, SharedBus, Subscription, Topology};
 use chrono::TimeDelta;
-use shared::{
-    bus::{self, QueueSpec, SharedBus, Subscription, Topology},
-    config::BusConfig,
+use db::pool_metrics;
+use rest::{Authenticator, ExportLimit, api};
+use service::{
     consumer::{self, ConsumerSettings, isolation::Isolation},
-    db::{self, pool_metrics},
-    http::{
-        Authenticator, ExportLimit, Listeners, ServerSettings, admin::Readiness, api, serve,
-        serve_admin,
-    },
+    http::{Listeners, ServerSettings, admin::Readiness, serve, serve_admin},
     outbox::{Relay, RelayHandle},
+    settings::BusConfig,
     shutdown::spawn_essential,
     startup::{Started, Startup},
     telemetry::describe_service,
@@ -367,7 +365,6 @@ async fn feedback_queue_exists(bus: &SharedBus, queue: &str, shutdown: &Cancella
 
 #[cfg(test)]
 mod tests {
-    use shared::config;
 
     use super::*;
 
@@ -376,7 +373,7 @@ mod tests {
             .iter()
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
             .collect();
-        let bus = config::read(&env, |reader| BusConfig::read(reader, &[]))
+        let bus = env_config::read(&env, |reader| BusConfig::read(reader, &[]))
             .expect("a complete environment");
         assert!(
             topology(&bus)

@@ -2,14 +2,13 @@
 
 use std::{fmt::Display, ops::RangeInclusive, path::Path, str::FromStr, sync::Arc, time::Duration};
 
+use bus::settings::AwsSettings;
 use chrono::TimeDelta;
+use db::DbSettings;
+use env_config::{Env, LiveSecret, Reader, Report};
+use rest::{ApiSettings, Auth, ExportLimit};
 use secrecy::ExposeSecret;
-use shared::{
-    bus::settings::AwsSettings,
-    config::{self, Auth, BusConfig, Env, LiveSecret, Process, Reader, Report},
-    db::DbSettings,
-    http::{ApiSettings, ExportLimit},
-};
+use service::settings::{BusConfig, Process};
 use url::Url;
 
 use crate::channels::{
@@ -89,7 +88,7 @@ impl Config {
     /// # Errors
     /// A report that names every missing or malformed variable.
     pub fn read(env: &dyn Env) -> Result<Self, Report> {
-        config::read(env, Self::parse)
+        env_config::read(env, Self::parse)
     }
 
     pub(crate) fn parse(reader: &mut Reader<'_>) -> Option<Self> {
@@ -140,9 +139,9 @@ impl Config {
             100,
             1..=1_000,
         );
-        let retention = config::retention(reader);
+        let retention = service::settings::retention(reader);
         let exports = ExportLimit::read(reader);
-        let user_events = config::user_events(reader);
+        let user_events = service::settings::user_events(reader);
         Some(Self {
             process: process?,
             database: database?,
@@ -257,7 +256,7 @@ fn parse_account(given: LiveSecret) -> Result<ServiceAccount, String> {
 impl SesConfig {
     fn parse(reader: &mut Reader<'_>) -> Option<Self> {
         const SOURCE: &str = "SES_SOURCE_EMAIL";
-        let aws = config::aws_settings(reader);
+        let aws = service::settings::aws_settings(reader);
         let source =
             reader.required::<String>(SOURCE, "sender of e-mails, as address or Name <address>");
         let template = reader.optional(
@@ -283,13 +282,11 @@ impl SesConfig {
 mod tests {
     use std::collections::BTreeMap;
 
-    use super::*;
-
     #[test]
     fn reads_retention_of_a_day_to_ten_years() {
         let read = |days: &str| {
             let env = BTreeMap::from([("RETENTION_DAYS".to_owned(), days.to_owned())]);
-            config::read(&env, config::retention).ok().map(|kept| kept.num_days())
+            env_config::read(&env, service::settings::retention).ok().map(|kept| kept.num_days())
         };
         assert_eq!(["", "1", "3650"].map(read), [Some(90), Some(1), Some(3_650)]);
         assert_eq!(["0", "3651", "-1", "a week"].map(read), [None; 4]);

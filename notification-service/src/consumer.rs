@@ -7,12 +7,10 @@
 
 mod requests;
 
-use shared::{
-    bus::{Received, Settlement},
-    consumer::{
-        Handler,
-        isolation::{Isolation, Outcome},
-    },
+use bus::{Received, Settlement};
+use service::consumer::{
+    Handler,
+    isolation::{Isolation, Outcome},
 };
 
 use crate::usecases::{

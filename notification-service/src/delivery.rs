@@ -3,11 +3,8 @@
 use std::{borrow::Cow, sync::Arc};
 
 use chrono::{DateTime, Utc};
+use contract::{Channel, DeliveryState, SendData, Traceparent};
 use sha2::{Digest, Sha256};
-use shared::{
-    contract::{Channel, DeliveryState, SendData},
-    telemetry::Traceparent,
-};
 use uuid::Uuid;
 
 use crate::device::{DeviceType, Token};

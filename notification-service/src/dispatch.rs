@@ -61,7 +61,7 @@ use std::{
 };
 
 use chrono::{DateTime, TimeDelta, Utc};
-use shared::contract::{Channel, Priority};
+use contract::{Channel, Priority};
 use tokio::{
     sync::{Notify, OwnedSemaphorePermit, Semaphore},
     time::timeout,

@@ -1,15 +1,12 @@
 //! Events that this service publishes: about devices, and outcomes of deliveries.
 
 use chrono::{DateTime, Utc};
-use serde::Serialize;
-use shared::{
-    contract::{
-        Channel, DeliveryState, Event, EventType, OutcomeData, ReasonCode, Schema, event_id_of,
-        new_id,
-    },
-    outbox::OutboxMessage,
-    telemetry::Traceparent,
+use contract::{
+    Channel, DeliveryState, Event, EventType, OutcomeData, ReasonCode, Schema, Traceparent,
+    event_id_of, new_id,
 };
+use serde::Serialize;
+use service::outbox::OutboxMessage;
 use uuid::Uuid;
 
 use crate::{

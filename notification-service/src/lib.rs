@@ -48,10 +48,8 @@ mod telemetry;
 pub mod usecases;
 
 use clap::{ArgMatches, CommandFactory, FromArgMatches};
-use shared::{
-    cli,
-    config::{Env, Process, Reader},
-};
+use env_config::{Env, Reader};
+use service::{cli, settings::Process};
 use tokio_util::sync::CancellationToken;
 
 pub use app::{App, migrate};

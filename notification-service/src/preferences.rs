@@ -3,7 +3,7 @@
 mod quiet_hours;
 
 use chrono::{DateTime, Utc};
-use shared::contract::{Channel, NotifyContent, Priority};
+use contract::{Channel, NotifyContent, Priority};
 
 pub use quiet_hours::{QuietHours, TimeOfDay};
 

@@ -9,14 +9,12 @@ use std::{
 
 use anyhow::Context;
 use chrono::TimeDelta;
+use contract::Priority;
+use env_config::Env;
 use icu_locale_core::Locale;
 use minijinja::context;
 use serde::Serialize;
 use serde_json::Value;
-use shared::{
-    config::{self, Env},
-    contract::Priority,
-};
 use uuid::Uuid;
 
 use crate::{
@@ -52,7 +50,7 @@ pub struct Arguments {
 /// # Errors
 /// If the templates are broken (a report), or if a file cannot be written.
 pub fn run(arguments: &Arguments, env: &dyn Env) -> anyhow::Result<()> {
-    let templates = config::read(env, read_templates)?;
+    let templates = env_config::read(env, read_templates)?;
     let locales = if arguments.locales.is_empty() {
         templates.languages().map(str::to_owned).collect()
     } else {

@@ -1,7 +1,7 @@
 //! Revision of an occurrence that was released already. Pure.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use shared::contract::{Channel, NotifyContent, SendData};
+use contract::{Channel, NotifyContent, SendData};
 use uuid::Uuid;
 
 /// Newer version of an occurrence: its new content, or its cancellation.
@@ -47,7 +47,7 @@ pub fn replace_content(send: &mut SendData, content: NotifyContent) {
 mod tests {
     use std::collections::BTreeMap;
 
-    use shared::contract::Priority;
+    use contract::Priority;
 
     use super::*;
 

@@ -13,8 +13,8 @@ mod time_format;
 use std::{sync::Arc, time::Duration};
 
 use axum::Router;
-use shared::{
-    http::{ExportLimit, complete_openapi, openapi_routes},
+use rest::{ExportLimit, complete_openapi, openapi_routes};
+use service::{
     outbox::RelayHandle,
     startup::{self, Started},
 };

@@ -14,13 +14,13 @@ use std::{
     time::Duration,
 };
 
-use shared::{
-    bus::{Received, Rejection, Settlement},
+use bus::{Received, Rejection, Settlement};
+use contract::{DeliveryState, Reason};
+use service::{
     consumer::{
         Handler,
         isolation::{Attempt, Isolation, Outcome},
     },
-    contract::{DeliveryState, Reason},
     outbox::{self, RelayHandle},
 };
 use sqlx::PgPool;

@@ -21,7 +21,7 @@ pub mod revisions;
 pub mod ses_bounces;
 
 use chrono::{DateTime, Utc};
-use shared::db::interval;
+use db::interval;
 use sqlx::{PgExecutor, migrate::Migrator};
 
 /// Migrations of the devices database.

@@ -6,10 +6,8 @@ pub mod erase_users;
 pub mod republish_outcomes;
 pub mod revise_pending_deliveries;
 
-use shared::{
-    consumer::isolation::Failure,
-    db::{self, FailureClass},
-};
+use db::FailureClass;
+use service::consumer::isolation::Failure;
 
 /// Error of a use case: nothing was committed.
 #[derive(Debug, thiserror::Error)]

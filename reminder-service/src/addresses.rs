@@ -8,11 +8,10 @@ use std::{
 };
 
 use chrono::{NaiveDate, NaiveTime, Utc};
+use env_config::Reader;
+use rest::Identity;
+use service::http::{ApiError, Reason};
 use sha2::{Digest, Sha256};
-use shared::{
-    config::Reader,
-    http::{ApiError, Identity, Reason},
-};
 use sqlx::PgPool;
 
 use crate::{

@@ -4,13 +4,11 @@ use std::net::SocketAddr;
 
 use anyhow::Context;
 use axum::Router;
-use shared::{
-    bus::{self, Topology},
-    db::{self, pool_metrics},
-    http::{
-        Authenticator, ExportLimit, Listeners, ServerSettings, admin::Readiness, api, serve,
-        serve_admin,
-    },
+use bus::Topology;
+use db::pool_metrics;
+use rest::{Authenticator, ExportLimit, api};
+use service::{
+    http::{Listeners, ServerSettings, admin::Readiness, serve, serve_admin},
     outbox::Relay,
     shutdown::spawn_essential,
     startup::{Started, Startup},

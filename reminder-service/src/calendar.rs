@@ -36,7 +36,7 @@ mod zones;
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use shared::contract::{Channel, Priority, Recurrence};
+use contract::{Channel, Priority, Recurrence};
 
 pub use read::read;
 pub use write::{Calendar, write};

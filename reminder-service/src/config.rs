@@ -1,10 +1,9 @@
 //! Configuration of the service, read from environment variables.
 
-use shared::{
-    config::{self, Auth, BusConfig, Env, Process, Reader, Report},
-    db::DbSettings,
-    http::{ApiSettings, ExportLimit},
-};
+use db::DbSettings;
+use env_config::{Env, Reader, Report};
+use rest::{ApiSettings, Auth, ExportLimit};
+use service::settings::{BusConfig, Process};
 
 use crate::{addresses::Addresses, peers::PeerSettings};
 
@@ -39,7 +38,7 @@ impl Config {
     /// # Errors
     /// A report that names every missing or malformed variable.
     pub fn read(env: &dyn Env) -> Result<Self, Report> {
-        config::read(env, Self::parse)
+        env_config::read(env, Self::parse)
     }
 
     pub(crate) fn parse(reader: &mut Reader<'_>) -> Option<Self> {
@@ -53,7 +52,7 @@ impl Config {
         let exports = ExportLimit::read(reader);
         let addresses = Addresses::read(reader);
         let max_reminders = max_reminders(reader);
-        let user_events = config::user_events(reader);
+        let user_events = service::settings::user_events(reader);
         Some(Self {
             process: process?,
             database: database?,

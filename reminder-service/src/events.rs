@@ -1,15 +1,15 @@
 //! Events of reminders: the messages by which the other services learn of each change.
 
 use chrono::{DateTime, SecondsFormat, Utc};
+use contract::{
+    Bounds, Event, EventType, NotifyContent, OutOfBounds, ReminderData, Schema, Traceparent, new_id,
+};
+use rest::Identity;
 use serde::Serialize;
 use serde_json::json;
-use shared::{
-    contract::{
-        self, Bounds, Event, EventType, NotifyContent, OutOfBounds, ReminderData, Schema, new_id,
-    },
-    http::{ApiError, Identity},
+use service::{
+    http::ApiError,
     outbox::{OutboxMessage, WriteError},
-    telemetry::Traceparent,
 };
 use uuid::Uuid;
 

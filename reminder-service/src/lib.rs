@@ -14,10 +14,8 @@ pub mod routes;
 pub mod store;
 mod telemetry;
 
-use shared::{
-    cli,
-    config::{Process, Reader},
-};
+use env_config::Reader;
+use service::{cli, settings::Process};
 use tokio_util::sync::CancellationToken;
 
 pub use app::{App, migrate};

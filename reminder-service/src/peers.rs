@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
+use env_config::{AppEnv, Reader};
+use rest::{BodyWriter, ClientGone, Credentials, Operators};
 use secrecy::ExposeSecret as _;
-use shared::{
-    config::{AppEnv, Operators, Reader},
-    http::{ApiError, BodyWriter, ClientGone, Credentials},
-};
+use service::http::ApiError;
 use url::Url;
 
 /// Longest time until a service answers, and between two chunks of its answer.
@@ -75,7 +74,7 @@ impl Peers {
     /// # Errors
     /// If the HTTP client cannot be built.
     pub fn new(settings: PeerSettings) -> anyhow::Result<Self> {
-        let client = shared::http::streaming_client(TIMEOUT)?;
+        let client = service::http::streaming_client(TIMEOUT)?;
         Ok(Self { settings, client })
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use shared::http::idempotency;
+use rest::idempotency;
 use sqlx::PgPool;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;

@@ -18,8 +18,9 @@ mod single;
 mod snooze;
 
 use axum::{Router, extract::DefaultBodyLimit};
-use shared::{
-    http::{ApiError, ExportLimit, Reason, complete_openapi, openapi_routes},
+use rest::{ExportLimit, complete_openapi, openapi_routes};
+use service::{
+    http::{ApiError, Reason},
     outbox::RelayHandle,
     startup::Started,
 };
@@ -75,7 +76,7 @@ struct Description;
 pub fn router(api: Api) -> Router {
     let (routes, openapi) = described();
     let started =
-        axum::middleware::from_fn_with_state(api.started.clone(), shared::startup::require);
+        axum::middleware::from_fn_with_state(api.started.clone(), service::startup::require);
     routes.layer(started).with_state(api).merge(openapi_routes(&openapi))
 }
 

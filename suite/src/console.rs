@@ -12,15 +12,15 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
+use proxy::Proxy;
 use serde_json::{Value, json};
-use shared::http::{
+use service::http::{
     AllowedOrigins,
     guard::{AllowedHosts, Guard, refuse_other_sites},
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::banner::Banner;
-use proxy::Proxy;
 
 /// User id and e-mail address that the page uses until another user is selected.
 pub(crate) const DEMO_USER: (&str, &str) = ("demo", "demo@example.com");

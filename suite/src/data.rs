@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::{Context, anyhow};
-use shared::config::{Env, ProcessEnv};
+use env_config::{Env, ProcessEnv};
 
 /// Name of the folder among those of other programs.
 const NAME: &str = "reminders-suite";

@@ -3,10 +3,8 @@
 
 use std::{collections::BTreeMap, net::SocketAddr};
 
-use shared::{
-    config::{Env, ProcessEnv},
-    http::guard::AllowedHosts,
-};
+use env_config::{Env, ProcessEnv};
+use service::http::guard::AllowedHosts;
 
 type Variables = BTreeMap<String, String>;
 

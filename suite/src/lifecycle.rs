@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context, anyhow};
 use private_postgres::Cluster;
 use sandbox::Sandbox;
-use shared::{
+use service::{
     http::ServerSettings,
     telemetry::{self, TelemetrySettings},
 };
@@ -37,10 +37,9 @@ const DRAIN_LIMIT: Duration = Duration::from_secs(10);
 /// # Errors
 /// If a part cannot be started, or ends by itself.
 pub async fn run(options: Options) -> anyhow::Result<()> {
-    let settings =
-        shared::config::read(&LogEnv { verbose: options.verbose }, TelemetrySettings::read)?;
-    let _telemetry = telemetry::init("suite", shared::VERSION, &settings)?;
-    shared::open_files::raise_limit();
+    let settings = env_config::read(&LogEnv { verbose: options.verbose }, TelemetrySettings::read)?;
+    let _telemetry = telemetry::init("suite", service::VERSION, &settings)?;
+    service::open_files::raise_limit();
     let shutdown = interrupt::listen().context("could not listen for signals")?;
     let begun = Instant::now();
 
@@ -155,7 +154,7 @@ impl Suite {
         let shutdown = self.shutdown.clone();
         self.tasks.spawn(async move {
             let served =
-                shared::http::serve(listener, routes, &ServerSettings::default(), shutdown).await;
+                service::http::serve(listener, routes, &ServerSettings::default(), shutdown).await;
             ("the console", served.map_err(anyhow::Error::from))
         });
         Ok((banner, admins))

@@ -9,7 +9,7 @@ use clap::{Args, Parser, Subcommand};
 #[derive(Debug, Clone, Parser)]
 #[command(
     name = "suite",
-    version = shared::VERSION,
+    version = service::VERSION,
     disable_help_subcommand = true,
     args_conflicts_with_subcommands = true,
     after_help = "Ports: by default those of the last start, else 3000, 3001, 3002 and 8080, else \

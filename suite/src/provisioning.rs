@@ -1,7 +1,7 @@
 //! `suite provision`: sets up a local AWS before the services start.
 
 use anyhow::Context as _;
-use shared::config::{self, ProcessEnv};
+use env_config::ProcessEnv;
 
 use crate::options::Provision;
 
@@ -10,7 +10,7 @@ use crate::options::Provision;
 /// # Errors
 /// If the environment names no emulator, or the emulator refuses a step.
 pub async fn provision(options: &Provision) -> anyhow::Result<()> {
-    let aws = config::read(&ProcessEnv, config::aws_settings)?;
+    let aws = env_config::read(&ProcessEnv, service::settings::aws_settings)?;
     let plan = ::provision::Plan {
         prefix: options.prefix.clone(),
         source_email: options.source_email.clone(),

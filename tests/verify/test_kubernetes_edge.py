@@ -41,7 +41,7 @@ def identity_headers():
     """Returns the headers by which the code accepts an identity from a gateway. X-Request-Id names
     the request.
     """
-    code = (ROOT / "shared/src/http/identity.rs").read_text()
+    code = (ROOT / "shared/rest/src/identity.rs").read_text()
     return set(re.findall(r'"(x-[a-z-]+)"', code.partition("#[cfg(test)]")[0])) - {"x-request-id"}
 
 

@@ -35,13 +35,13 @@ def seconds(file, pattern):
 def longest_drain(service):
     """Returns the longest time of a process after SIGTERM: the sum of its limits."""
     of = r"const {}: Duration = Duration::from_secs\((\d+)\)".format
-    requests = seconds("shared/src/http/server.rs", of("DRAIN"))
-    outbox = seconds("shared/src/outbox/relay.rs", of("DRAIN"))
-    statement = seconds("shared/src/db/settings.rs", r'"statement_timeout", "(\d+)s"')
+    requests = seconds("shared/service/src/http/server.rs", of("DRAIN"))
+    outbox = seconds("shared/service/src/outbox/relay.rs", of("DRAIN"))
+    statement = seconds("shared/db/src/settings.rs", r'"statement_timeout", "(\d+)s"')
     batch = (
-        seconds("shared/src/consumer.rs", of("WAIT"))
+        seconds("shared/service/src/consumer.rs", of("WAIT"))
         + statement
-        + seconds("shared/src/bus/aws/config.rs", of("OPERATION"))
+        + seconds("shared/bus/src/aws/config.rs", of("OPERATION"))
     )
     sends = seconds("notification-service/src/dispatch/worker.rs", of("DRAIN"))
     results = seconds("notification-service/src/dispatch/result_writer.rs", of("DRAIN"))
@@ -85,7 +85,7 @@ def test_rolls_out_without_gap_with_probes(variant):
         assert all(container[probe]["httpGet"]["port"] == "admin" for probe in paths)
         # A check of readiness takes up to 2 s by itself.
         assert container["readinessProbe"]["timeoutSeconds"] > seconds(
-            "shared/src/http/admin.rs",
+            "shared/service/src/http/admin.rs",
             r"const CHECK_LIMIT: Duration = Duration::from_secs\((\d+)\)",
         )
         # Out of the Service's endpoints before SIGTERM comes.

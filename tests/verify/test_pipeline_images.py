@@ -230,7 +230,7 @@ def test_lists_dependencies_in_bill_of_materials(tmp_path):
     bill = json.loads(file.read_text())
     assert (bill["name"], bill["spdxVersion"]) == ("notification-scheduler", "SPDX-2.3")
     crates = {package["name"]: package for package in bill["packages"]}
-    assert {"notification-scheduler", "shared", "tokio", "sqlx", "rustls"} <= crates.keys()
+    assert {"notification-scheduler", "service", "tokio", "sqlx", "rustls"} <= crates.keys()
     assert not {"proptest", "lettre", "reminder-service", "windows-sys"} & crates.keys(), (
         "no tests, no other service, no other system"
     )

@@ -113,8 +113,8 @@ def test_derives_time_of_burst():
 def test_quotes_limits_of_the_code():
     """Figures of the code that a reader uses."""
     for file, pattern, quoted in [
-        ("shared/src/bus/aws.rs", r"const BATCH: usize = (\d+)", "{} messages a call"),
-        ("shared/src/bus/aws.rs", r"const CALLS: usize = (\d+)", "{} calls at once"),
+        ("shared/bus/src/aws.rs", r"const BATCH: usize = (\d+)", "{} messages a call"),
+        ("shared/bus/src/aws.rs", r"const CALLS: usize = (\d+)", "{} calls at once"),
         (
             "notification-service/config.json",
             r'"default": "(\d+)",\s*"name": "PUSH_MAX_IN_FLIGHT"|PUSH_MAX_IN_FLIGHT"[^}]*?"default": "(\d+)"',

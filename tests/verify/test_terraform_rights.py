@@ -67,7 +67,7 @@ MAY = {
 
 def test_grants_one_right_per_call():
     sources = [
-        *(ROOT / "shared/src/bus/aws").glob("*.rs"),
+        *(ROOT / "shared/bus/src/aws").glob("*.rs"),
         ROOT / "notification-service/src/channels/email.rs",
     ]
     code = "\n".join(path.read_text() for path in sources)

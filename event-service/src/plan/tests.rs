@@ -1,9 +1,9 @@
 use std::collections::BTreeMap;
 
 use chrono::TimeDelta;
+use contract::{Channel, EventType, NotifyContent, Priority, Schema, new_id};
 use proptest::prelude::*;
 use serde_json::json;
-use shared::contract::{Channel, EventType, NotifyContent, Priority, Schema, new_id};
 
 use super::*;
 
@@ -186,7 +186,7 @@ fn keeps_pending_past_time_while_rule_has_it() {
 #[test]
 fn requires_snooze_and_not_acknowledged_times() {
     let event = envelope(2, at(61));
-    let snooze = Some(shared::contract::Snooze { date: at(60), until: at(70) });
+    let snooze = Some(contract::Snooze { date: at(60), until: at(70) });
     let snoozed = Change::Update(requested(ReminderData { snooze, ..hourly(at(0)) }));
     assert_eq!(
         required(merge(KNOWN, vec![(&event, &snoozed)], at(61)).as_ref()),
@@ -240,7 +240,7 @@ proptest! {
 #[test]
 fn replaces_unsent_occurrence_by_snooze() {
     let event = envelope(2, at(61));
-    let snooze = Some(shared::contract::Snooze { date: at(60), until: at(70) });
+    let snooze = Some(contract::Snooze { date: at(60), until: at(70) });
     for (data, expected) in [
         (data(at(60), &[0, 10]), vec![(at(70), true)]),
         (hourly(at(0)), vec![(at(70), true), (at(120), true)]),
@@ -262,7 +262,7 @@ fn states_reason_of_cancellation() {
         let plan = merge(KNOWN, vec![(&event, change)], at(50)).expect("a change");
         plan.cancellation_reason(due, date)
     };
-    let snooze = Some(shared::contract::Snooze { date: at(60), until: at(70) });
+    let snooze = Some(contract::Snooze { date: at(60), until: at(70) });
     let data = || data(at(60), &[0]);
     let snoozed = Change::Update(requested(ReminderData { snooze, ..data() }));
     let acknowledged = Some(at(60));
@@ -280,7 +280,7 @@ fn states_reason_of_cancellation() {
 #[test]
 fn keeps_later_offsets_when_snoozed() {
     let event = envelope(2, at(51));
-    let snooze = Some(shared::contract::Snooze { date: at(60), until: at(55) });
+    let snooze = Some(contract::Snooze { date: at(60), until: at(55) });
     let snoozed = Change::Update(requested(ReminderData { snooze, ..data(at(60), &[0, 10]) }));
     let known = Known { waiting: vec![at(50), at(60)], ..known(true) };
     assert_eq!(
@@ -292,7 +292,7 @@ fn keeps_later_offsets_when_snoozed() {
 #[test]
 fn replaces_occurrence_when_snoozed_in_same_batch() {
     let (first, second) = (envelope(1, at(0)), envelope(2, at(61)));
-    let snooze = Some(shared::contract::Snooze { date: at(60), until: at(70) });
+    let snooze = Some(contract::Snooze { date: at(60), until: at(70) });
     let created = Change::Create(requested(data(at(60), &[0])));
     let snoozed = Change::Update(requested(ReminderData { snooze, ..data(at(60), &[0]) }));
     let plan = merge(None, vec![(&second, &snoozed), (&first, &created)], at(90));
@@ -303,7 +303,7 @@ fn replaces_occurrence_when_snoozed_in_same_batch() {
 fn requires_snooze_when_its_version_is_superseded() {
     // Snoozed at minute 61 until 70; the edit of minute 80 comes first.
     let (edited, created) = (envelope(3, at(80)), envelope(1, at(0)));
-    let snooze = Some(shared::contract::Snooze { date: at(60), until: at(70) });
+    let snooze = Some(contract::Snooze { date: at(60), until: at(70) });
     let edit = Change::Update(requested(ReminderData { snooze, ..data(at(60), &[0]) }));
     let known = Known { changed_at: at(0), waiting: vec![at(60)], ..known(true) };
     for known in [Some(&known), None] {
@@ -319,7 +319,7 @@ fn requires_snooze_when_its_version_is_superseded() {
 
 #[test]
 fn omits_past_snooze_when_edited_later() {
-    let snooze = Some(shared::contract::Snooze { date: at(60), until: at(70) });
+    let snooze = Some(contract::Snooze { date: at(60), until: at(70) });
     let edit = Change::Update(requested(ReminderData { snooze, ..data(at(60), &[0]) }));
     let event = envelope(3, at(80));
     let settled = |changed_at| {
@@ -337,7 +337,7 @@ fn omits_past_snooze_when_edited_later() {
 fn keeps_later_offset_when_edited_after_snooze() {
     // The offset of minute 50 was snoozed at 51 until 55; that of 60 waits for the end of an
     // outage.
-    let snooze = Some(shared::contract::Snooze { date: at(60), until: at(55) });
+    let snooze = Some(contract::Snooze { date: at(60), until: at(55) });
     let edit = Change::Update(requested(ReminderData { snooze, ..data(at(60), &[0, 10]) }));
     let known = Known { changed_at: at(51), waiting: vec![at(60)], ..known(true) };
     let event = envelope(3, at(62));

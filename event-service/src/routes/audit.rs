@@ -8,12 +8,10 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use chrono::{DateTime, Utc};
+use contract::new_id;
+use rest::{LenientParams, Operator};
 use serde::{Deserialize, Serialize};
-use shared::{
-    config::Operator,
-    contract::new_id,
-    http::{ApiError, LenientParams},
-};
+use service::http::ApiError;
 use utoipa::{IntoParams, ToSchema};
 
 use super::{AppState, examples, page};

@@ -4,13 +4,12 @@
 use std::collections::BTreeMap;
 
 use axum::{Json, extract::State};
+use bus::{DETAIL_ATTRIBUTE, REASON_ATTRIBUTE, Received};
 use chrono::{DateTime, Utc};
+use contract::Reason;
+use rest::{Faults, LenientBody, LenientParams};
 use serde::{Deserialize, Serialize};
-use shared::{
-    bus::{DETAIL_ATTRIBUTE, REASON_ATTRIBUTE, Received},
-    contract::Reason,
-    http::{ApiError, Faults, LenientBody, LenientParams},
-};
+use service::http::ApiError;
 use utoipa::{IntoParams, ToSchema};
 
 use super::{AppState, examples, page};
@@ -190,7 +189,7 @@ fn checked_max(max: Option<i64>) -> Result<usize, ApiError> {
 
 #[cfg(test)]
 mod tests {
-    use shared::bus::Receipt;
+    use bus::Receipt;
 
     use super::*;
 

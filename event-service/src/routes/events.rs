@@ -2,9 +2,10 @@
 
 use axum::{Json, extract::State};
 use chrono::{DateTime, Utc};
+use rest::LenientParams;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use shared::http::{ApiError, LenientParams};
+use service::http::ApiError;
 use utoipa::{IntoParams, ToSchema};
 
 use super::{AppState, examples, page};

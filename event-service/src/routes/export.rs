@@ -2,9 +2,10 @@
 //! read.
 
 use axum::{extract::State, response::Response};
+use rest::{BodyWriter, PathText, streamed_json};
 use serde::Serialize;
 use serde_json::Value;
-use shared::http::{ApiError, BodyWriter, ErrorBody, PathText, Reason, streamed_json};
+use service::http::{ApiError, ErrorBody, Reason};
 use utoipa::ToSchema;
 use uuid::Uuid;
 

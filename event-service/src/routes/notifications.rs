@@ -4,12 +4,11 @@ use std::collections::HashMap;
 
 use axum::{Json, extract::State};
 use chrono::{DateTime, Utc};
+use contract::Reason;
+use rest::{Faults, LenientParams};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use shared::{
-    contract::Reason,
-    http::{ApiError, Faults, LenientParams},
-};
+use service::http::ApiError;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 

@@ -1,7 +1,8 @@
 //! Length and cursor of a page.
 
 use chrono::{DateTime, Utc};
-use shared::http::{ApiError, Faults, FieldFault};
+use rest::Faults;
+use service::http::{ApiError, FieldFault};
 use uuid::Uuid;
 
 use crate::store::Cursor;

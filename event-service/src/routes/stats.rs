@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use axum::{Json, extract::State};
+use bus::Depth;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use shared::{bus::Depth, http::ApiError};
+use service::http::ApiError;
 use utoipa::ToSchema;
 
 use super::{AppState, examples};

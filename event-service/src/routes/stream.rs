@@ -11,8 +11,9 @@ use axum::{
     },
 };
 use futures::stream;
+use rest::Params;
 use serde::Deserialize;
-use shared::http::{ApiError, Params, Reason};
+use service::http::{ApiError, Reason};
 use tokio::{
     sync::{Mutex, OwnedSemaphorePermit},
     time::{Instant, sleep},

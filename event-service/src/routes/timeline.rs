@@ -2,11 +2,10 @@
 
 use axum::{Json, extract::State};
 use chrono::{DateTime, Utc};
+use contract::ItemId;
+use rest::PathText;
 use serde::Serialize;
-use shared::{
-    contract::ItemId,
-    http::{ApiError, ErrorBody, PathText, Reason},
-};
+use service::http::{ApiError, ErrorBody, Reason};
 use utoipa::ToSchema;
 use uuid::Uuid;
 

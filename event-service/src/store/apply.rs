@@ -12,10 +12,8 @@ pub(super) mod revision_commands;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
-use shared::{
-    contract::Envelope,
-    outbox::{self, OutboxMessage},
-};
+use contract::Envelope;
+use service::outbox::{self, OutboxMessage};
 use sqlx::{PgConnection, Postgres, Transaction};
 use uuid::Uuid;
 

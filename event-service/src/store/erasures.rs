@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use shared::{contract::EventType, db::interval};
+use contract::EventType;
+use db::interval;
 use sqlx::postgres::types::PgInterval;
 use uuid::Uuid;
 

@@ -9,14 +9,12 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use shared::{
-    contract::{
-        Event, EventType, ItemId, MalformedId, NotifyContent, Reason, ReconcileData, Schema,
-        SendData, Unknown, event_id_of,
-    },
-    db::interval,
-    outbox::OutboxMessage,
+use contract::{
+    Event, EventType, ItemId, MalformedId, NotifyContent, Reason, ReconcileData, Schema, SendData,
+    Unknown, event_id_of,
 };
+use db::interval;
+use service::outbox::OutboxMessage;
 use sqlx::PgConnection;
 use uuid::Uuid;
 

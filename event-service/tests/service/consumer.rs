@@ -2,12 +2,10 @@
 
 use std::time::Duration;
 
+use bus::Settlement;
+use contract::{EventType, Reason, Recurrence, Schema};
 use serde_json::json;
-use shared::{
-    bus::Settlement,
-    consumer::Handler,
-    contract::{EventType, Reason, Recurrence, Schema},
-};
+use service::consumer::Handler;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use crate::fixture::{

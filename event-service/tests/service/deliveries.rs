@@ -1,12 +1,10 @@
 //! Which times of delivery are kept with a notification.
 
+use bus::Settlement;
 use chrono::{DateTime, Utc};
+use contract::{EventType, ReminderData, Snooze, occurrence_id};
 use event_service::identity::{Source, notification_id};
-use shared::{
-    bus::Settlement,
-    consumer::Handler,
-    contract::{EventType, ReminderData, Snooze, occurrence_id},
-};
+use service::consumer::Handler;
 
 use crate::fixture::{
     TestService, created, data, deleted, event, hours, minutes, now, received, test_service,

@@ -2,17 +2,15 @@
 
 use std::time::Duration;
 
+use bus::{Message, QueueSpec, Received, Settlement, SharedBus, Topology};
 use chrono::{DateTime, Utc};
+use contract::{DeliveryState, Envelope, Event, EventType, OutcomeData, new_id};
 use event_service::{
     erasure::{DeadLetters, Progress, erase_next},
     store::{ERASED_AT_ONCE, Pass, Store},
 };
 use serde_json::{Value, json};
-use shared::{
-    bus::{Message, QueueSpec, Received, Settlement, SharedBus, Topology},
-    consumer::Handler,
-    contract::{DeliveryState, Envelope, Event, EventType, OutcomeData, new_id},
-};
+use service::consumer::Handler;
 use sqlx::AssertSqlSafe;
 use support::wait_until;
 use tokio_util::sync::CancellationToken;

@@ -2,18 +2,15 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use bus::{BusSettings, Receipt, Received, Settlement, SharedBus, settings::PostgresSettings};
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
+use contract::{
+    Channel, DeliveryState, Envelope, Event, EventType, NotifyContent, OutcomeData, Priority,
+    Reason, ReasonCode, ReminderData, Schema, new_id, occurrence_id,
+};
 use event_service::{consumer::Events, store::Store};
 use serde_json::{Value, json};
-use shared::{
-    bus::{BusSettings, Receipt, Received, Settlement, SharedBus, settings::PostgresSettings},
-    consumer::Handler,
-    contract::{
-        Channel, DeliveryState, Envelope, Event, EventType, NotifyContent, OutcomeData, Priority,
-        Reason, ReasonCode, ReminderData, Schema, new_id, occurrence_id,
-    },
-    outbox::Relay,
-};
+use service::{consumer::Handler, outbox::Relay};
 use sqlx::PgPool;
 use support::postgres::Database;
 use tokio_util::sync::CancellationToken;
@@ -44,7 +41,7 @@ pub(crate) async fn test_service() -> TestService {
 
 pub(crate) async fn bus(url: &str) -> SharedBus {
     let settings = PostgresSettings { url: url.to_owned().into(), max_connections: 4 };
-    shared::bus::connect(&BusSettings::Postgres(settings)).await.expect("usable settings")
+    bus::connect(&BusSettings::Postgres(settings)).await.expect("usable settings")
 }
 
 /// A notification as the database has it.

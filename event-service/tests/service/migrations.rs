@@ -12,7 +12,7 @@ async fn again(pool: &PgPool, version: i64) {
         .execute(pool)
         .await
         .expect("forgotten");
-    shared::db::migrate(pool, &MIGRATOR).await.expect("migrated");
+    db::migrate(pool, &MIGRATOR).await.expect("migrated");
 }
 
 #[tokio::test]

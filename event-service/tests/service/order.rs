@@ -2,13 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use bus::Received;
 use chrono::{DateTime, Utc};
+use contract::{DeliveryState, EventType, event_id_of};
 use proptest::{prelude::*, sample::subsequence, test_runner::TestRunner};
 use serde_json::json;
-use shared::{
-    bus::Received,
-    contract::{DeliveryState, EventType, event_id_of},
-};
 
 use crate::fixture::{
     StoredNotification, TestService, data, event, hours, minutes, now, outcome, received,

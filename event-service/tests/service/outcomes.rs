@@ -1,9 +1,7 @@
 //! Outcomes of occurrences.
 
-use shared::{
-    consumer::Handler,
-    contract::DeliveryState::{Deferred, Failed, Sent, Suppressed},
-};
+use contract::DeliveryState::{Deferred, Failed, Sent, Suppressed};
+use service::consumer::Handler;
 
 use crate::fixture::{
     TestService, correction, created, deleted, hours, now, outcome, test_service,
@@ -85,7 +83,7 @@ async fn refuses_outcome_that_contradicts_its_type() {
     let mut published = outcome("a", now(), Sent, None, 1);
     published.attributes.insert("eventType".to_owned(), "notification:failed".to_owned());
     let settlements = service.handler.handle(&[published]).await;
-    assert!(matches!(&settlements[..], [shared::bus::Settlement::Reject(_)]), "{settlements:?}");
+    assert!(matches!(&settlements[..], [bus::Settlement::Reject(_)]), "{settlements:?}");
 }
 
 #[tokio::test]
@@ -138,7 +136,7 @@ async fn refuses_correction_of_state_that_is_not_final() {
             published.body.replace(r#""corrects":"sent""#, &format!(r#""corrects":"{corrects}""#));
         let settlements = service.handler.handle(&[published]).await;
         assert!(
-            matches!(&settlements[..], [shared::bus::Settlement::Reject(_)]),
+            matches!(&settlements[..], [bus::Settlement::Reject(_)]),
             "{corrects}: {settlements:?}"
         );
     }

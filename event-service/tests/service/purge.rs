@@ -1,12 +1,12 @@
 //! The catalogue's partitions.
 
 use chrono::{DateTime, Utc};
+use contract::EventType;
 use event_service::{
     purge::purge_kind,
     store::{Kind, PURGED_AT_ONCE, Purged},
 };
 use serde_json::json;
-use shared::contract::EventType;
 use uuid::Uuid;
 
 use crate::fixture::{TestService, event, hours, now, received, test_service};
@@ -18,7 +18,7 @@ async fn partition_of_all(service: &TestService) -> Vec<String> {
         .expect("names")
 }
 
-fn at(time: DateTime<Utc>) -> shared::bus::Received {
+fn at(time: DateTime<Utc>) -> bus::Received {
     received(&event(EventType::DeviceRegistered, "d", 1, time, json!({})))
 }
 

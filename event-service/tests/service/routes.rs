@@ -2,12 +2,10 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use bus::{Message, QueueSpec, Topology};
+use contract::DeliveryState;
 use event_service::{App, Config};
 use serde_json::json;
-use shared::{
-    bus::{Message, QueueSpec, Topology},
-    contract::DeliveryState,
-};
 use support::{http::Client, wait_until};
 use tokio_util::sync::CancellationToken;
 

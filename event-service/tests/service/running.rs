@@ -2,9 +2,9 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use bus::Message;
 use event_service::{App, Config};
 use serde_json::Value;
-use shared::bus::Message;
 use support::{http::Client, postgres::Database, wait_until};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -63,7 +63,7 @@ pub(crate) async fn start(database: Database, more: &[(&str, &str)]) -> RunningS
 
 impl RunningService {
     /// Publishes messages to the event topic.
-    pub(crate) async fn publish(&self, messages: &[shared::bus::Received]) {
+    pub(crate) async fn publish(&self, messages: &[bus::Received]) {
         let messages: Vec<Message> = messages
             .iter()
             .map(|message| Message {

@@ -1,7 +1,7 @@
 //! Recurring notifications, snoozes, acknowledgements, and changes of released occurrences.
 
+use contract::{DeliveryState, EventType, ReminderData, Snooze, occurrence_id};
 use serde_json::{Value, json};
-use shared::contract::{DeliveryState, EventType, ReminderData, Snooze, occurrence_id};
 
 use crate::fixture::{
     TestService, created, data, deleted, event, hours, minutes, now, outcome, received,
@@ -16,7 +16,7 @@ fn hourly(start: chrono::DateTime<chrono::Utc>) -> ReminderData {
     }
 }
 
-fn updated(item: &str, version: i64, data: ReminderData) -> shared::bus::Received {
+fn updated(item: &str, version: i64, data: ReminderData) -> bus::Received {
     received(&event(EventType::ReminderUpdated, item, version, now(), data))
 }
 

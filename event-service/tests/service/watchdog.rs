@@ -3,11 +3,9 @@
 
 use std::time::Duration;
 
+use bus::Received;
+use contract::{DeliveryState, Envelope, Event, OutcomeData, occurrence_id};
 use serde_json::Value;
-use shared::{
-    bus::Received,
-    contract::{DeliveryState, Envelope, Event, OutcomeData, occurrence_id},
-};
 
 use crate::fixture::{
     TestService, created, deleted, hours, minutes, now, outcome, received, test_service,

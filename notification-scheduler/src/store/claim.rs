@@ -9,7 +9,8 @@
 use std::{collections::HashMap, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use shared::{contract::NotifyContent, db::StoredTime};
+use contract::NotifyContent;
+use db::StoredTime;
 use tokio::time::Instant;
 use uuid::Uuid;
 

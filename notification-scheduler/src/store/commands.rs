@@ -1,6 +1,6 @@
 //! Commands that event-service inserts for the notification topic.
 
-use shared::bus::{Message, attributes_in};
+use bus::{Message, attributes_in};
 use uuid::Uuid;
 
 use super::{Store, StoreError, interval};

@@ -12,11 +12,9 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
+use contract::Reason;
+use db::StoredTime;
 use recurrence::time_zone_database;
-use shared::{
-    contract::{self, Reason},
-    db::StoredTime,
-};
 use sqlx::{PgConnection, PgExecutor, PgPool};
 use tokio::task::spawn_blocking;
 use uuid::Uuid;

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use shared::contract::Reason;
+use contract::Reason;
 use uuid::Uuid;
 
 use super::{Claimed, PublishStatus, Store, StoreError, interval, sorted_keys};

@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
-use shared::{contract::Event, contract::OutcomeData, outbox::OutboxMessage};
+use contract::{Event, OutcomeData};
+use service::outbox::OutboxMessage;
 use sqlx::PgConnection;
 use uuid::Uuid;
 

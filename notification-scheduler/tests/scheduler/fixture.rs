@@ -2,16 +2,14 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
+use bus::{
+    BusSettings, QueueSpec, Received, Settlement, SharedBus, Subscription, Topology,
+    settings::PostgresSettings,
+};
+use contract::Envelope;
 use notification_scheduler::{
     scheduler::{Scheduler, Settings},
     store::{Claimed, SESSION, Store},
-};
-use shared::{
-    bus::{
-        BusSettings, QueueSpec, Received, Settlement, SharedBus, Subscription, Topology,
-        settings::PostgresSettings,
-    },
-    contract::Envelope,
 };
 use sqlx::{
     PgPool,
@@ -48,7 +46,7 @@ pub(crate) async fn test_service() -> TestService {
 
 pub(crate) async fn bus(url: &str) -> SharedBus {
     let settings = PostgresSettings { url: url.to_owned().into(), max_connections: 8 };
-    shared::bus::connect(&BusSettings::Postgres(settings)).await.expect("usable settings")
+    bus::connect(&BusSettings::Postgres(settings)).await.expect("usable settings")
 }
 
 /// A bus with a queue that hears what the scheduler publishes.

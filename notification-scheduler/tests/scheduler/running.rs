@@ -2,8 +2,8 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use contract::EventType;
 use notification_scheduler::{App, Config};
-use shared::contract::EventType;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use support::{http::Client, wait_until};
 use tokio_util::sync::CancellationToken;
@@ -173,7 +173,7 @@ async fn recovers_when_database_is_back() {
 #[tokio::test(flavor = "multi_thread")]
 async fn serves_health_and_drains() {
     // As `main` does, before anything is counted.
-    shared::telemetry::metrics_handle();
+    service::telemetry::metrics_handle();
     let service = test_service().await;
     let variables = [
         ("DATABASE_URL", service.database.url()),

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use shared::contract::EventType;
+use contract::EventType;
 use support::wait_until;
 use tokio_util::sync::CancellationToken;
 
@@ -44,7 +44,7 @@ impl TestService {
     }
 
     /// Runs a scheduler until one occurrence waits for a time ahead and nothing else does.
-    async fn run_until_ahead(&self) -> Vec<shared::contract::Envelope> {
+    async fn run_until_ahead(&self) -> Vec<contract::Envelope> {
         let sql = "select count(*) filter (where due_at <= now()),
             count(*) filter (where due_at > now()) from occurrences where pending";
         self.run_until(async || {
@@ -59,7 +59,7 @@ impl TestService {
     async fn run_until(
         &self,
         is_so: impl AsyncFn() -> Result<(), String>,
-    ) -> Vec<shared::contract::Envelope> {
+    ) -> Vec<contract::Envelope> {
         let bus = self.bus().await;
         let shutdown = CancellationToken::new();
         let running = tokio::spawn({

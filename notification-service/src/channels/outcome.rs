@@ -4,8 +4,6 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use shared::contract;
-
 /// Reason code of an outcome: a short, stable `UPPER_SNAKE_CASE` word, ours or the provider's.
 /// Never contains a token, an address or a text.
 pub type Reason = Cow<'static, str>;

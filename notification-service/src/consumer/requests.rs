@@ -2,11 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use bus::{Received, Rejection};
 use chrono::{DateTime, TimeDelta, Utc};
-use shared::{
-    bus::{Received, Rejection},
-    contract::{DecodeError, Envelope, EventType, Reason},
-};
+use contract::{DecodeError, Envelope, EventType, Reason};
 use uuid::Uuid;
 
 use crate::{

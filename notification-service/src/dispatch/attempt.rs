@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use shared::contract::DeliveryState;
+use contract::DeliveryState;
 use tokio::{sync::mpsc, time::timeout_at};
 use tracing::Instrument;
 
@@ -119,7 +119,7 @@ impl<S: Sender> AttemptRunner<S> {
             channel = self.dispatcher.channel.as_str(),
         );
         if let Some(parent) = delivery.dispatch.traceparent {
-            parent.adopt(&span);
+            service::telemetry::set_parent(&span, parent);
         }
         let outcome = self.send(&delivery, lease_ends).instrument(span.clone()).await;
         let times = AttemptTimes { started, ended: self.clock.now() };

@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use shared::contract::Channel;
+use contract::Channel;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use chrono::{DateTime, Utc};
-use shared::contract::DeliveryState;
+use contract::DeliveryState;
 
 use super::admission::{Charge, Postponement};
 use crate::{

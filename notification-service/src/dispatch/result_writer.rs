@@ -14,11 +14,11 @@ use std::{
     time::Duration,
 };
 
+use contract::{DeliveryState, EventType};
+use db::FailureClass;
 use futures::StreamExt as _;
-use shared::{
+use service::{
     consumer::parts,
-    contract::{DeliveryState, EventType},
-    db::{self, FailureClass},
     outbox::{self, OutboxMessage, RelayHandle},
 };
 use sqlx::PgPool;

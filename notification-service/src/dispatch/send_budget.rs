@@ -12,8 +12,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use contract::Channel;
 use leased::{LeasedBudget, Take};
-use shared::contract::Channel;
 use sqlx::PgPool;
 use tokio::{
     sync::watch,

@@ -4,7 +4,8 @@
 use std::sync::Arc;
 
 use anyhow::Context;
-use shared::{bus, contract::Channel, outbox::RelayHandle};
+use contract::Channel;
+use service::outbox::RelayHandle;
 use sqlx::PgPool;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;

@@ -2,11 +2,11 @@
 
 use axum::{Json, extract::State};
 use chrono::{DateTime, Utc};
+use contract::EventType;
+use rest::{Identity, PathId, RequestContext};
 use serde::Serialize;
-use shared::{
-    bus,
-    contract::EventType,
-    http::{ApiError, ErrorBody, Identity, PathId, Reason, RequestContext},
+use service::{
+    http::{ApiError, ErrorBody, Reason},
     outbox,
 };
 use utoipa::ToSchema;

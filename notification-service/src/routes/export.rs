@@ -4,11 +4,10 @@ use std::collections::BTreeMap;
 
 use axum::{extract::State, response::Response};
 use chrono::{DateTime, Utc};
+use contract::NotifyContent;
+use rest::{BodyWriter, Identity, streamed_json};
 use serde::Serialize;
-use shared::{
-    contract::NotifyContent,
-    http::{ApiError, BodyWriter, ErrorBody, Identity, streamed_json},
-};
+use service::http::{ApiError, ErrorBody};
 use sqlx::PgPool;
 use utoipa::ToSchema;
 
@@ -159,9 +158,7 @@ impl From<KeptDelivery> for ExportedDelivery {
             occurrence_id: kept.occurrence_id.simple().to_string(),
             source: send.source,
             item_id: send.item_id.into(),
-            email: kept
-                .user_email
-                .filter(|_| kept.channel == shared::contract::Channel::Email.as_str()),
+            email: kept.user_email.filter(|_| kept.channel == contract::Channel::Email.as_str()),
             channel: kept.channel,
             device_id: (!kept.device_id.is_nil()).then(|| kept.device_id.simple().to_string()),
             state: kept.state,

@@ -4,11 +4,10 @@ use std::collections::BTreeMap;
 
 use axum::{Json, extract::State};
 use chrono::{DateTime, Utc};
+use contract::{Channel, DeliveryState, ItemId, NotifyContent, SendData};
+use rest::{Faults, Identity, LenientParams};
 use serde::{Deserialize, Serialize};
-use shared::{
-    contract::{Channel, DeliveryState, ItemId, NotifyContent, SendData},
-    http::{ApiError, Faults, Identity, LenientParams},
-};
+use service::http::ApiError;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 

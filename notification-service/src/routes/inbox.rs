@@ -9,11 +9,12 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
-use shared::http::{
-    ApiError, Body, ErrorBody, IdempotencyKeyHeader, Identity, OptionalBody, PathId, Reason,
+use rest::{
+    Body, IdempotencyKeyHeader, Identity, OptionalBody, PathId,
     idempotency::{self, IdempotencyKey, Known},
 };
+use serde::{Deserialize, Serialize};
+use service::http::{ApiError, ErrorBody, Reason};
 use sqlx::{PgConnection, PgPool};
 use utoipa::ToSchema;
 use uuid::Uuid;

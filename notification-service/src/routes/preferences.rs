@@ -1,12 +1,13 @@
 //! `GET /preferences` and `PUT /preferences`.
 
 use axum::{Json, extract::State};
+use rest::{
+    Faults, Identity, LenientBody,
+    json::{object_only, object_or_null},
+};
 use serde::{Deserialize, Serialize};
-use shared::{
-    http::{
-        ApiError, Faults, FieldFault, Identity, LenientBody, Reason,
-        json::{object_only, object_or_null},
-    },
+use service::{
+    http::{ApiError, FieldFault, Reason},
     outbox,
 };
 use sqlx::{Postgres, Transaction};

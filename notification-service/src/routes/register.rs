@@ -8,15 +8,14 @@ use axum::{
     http::StatusCode,
     response::{IntoResponse, Response},
 };
+use contract::EventType;
+use rest::{
+    Faults, IdempotencyKeyHeader, Identity, LenientBody, RequestContext,
+    idempotency::{self, IdempotencyKey, Known},
+};
 use serde::{Deserialize, Serialize};
-use shared::{
-    bus,
-    contract::EventType,
-    http::{
-        ApiError, ErrorBody, Faults, FieldFault, IdempotencyKeyHeader, Identity, LenientBody,
-        Reason, RequestContext,
-        idempotency::{self, IdempotencyKey, Known},
-    },
+use service::{
+    http::{ApiError, ErrorBody, FieldFault, Reason},
     outbox::{self, OutboxMessage},
 };
 use sqlx::PgConnection;

@@ -20,7 +20,8 @@ use axum::{
     },
 };
 use futures::stream;
-use shared::http::{ApiError, ErrorBody, Identity};
+use rest::Identity;
+use service::http::{ApiError, ErrorBody};
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 

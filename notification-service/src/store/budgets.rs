@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use shared::contract::Channel;
+use contract::Channel;
 use sqlx::PgExecutor;
 
 use super::interval;

@@ -27,7 +27,7 @@
 //! ledger's fill factor does not help either: `next_attempt_at` and `state` belong to the index
 //! `deliveries_waiting`, so that no update of them is a HOT update.)
 
-use shared::db::StoredTime;
+use db::StoredTime;
 use sqlx::PgExecutor;
 use uuid::Uuid;
 

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
-use shared::contract::{Channel, DeliveryState};
+use contract::{Channel, DeliveryState};
 use sqlx::PgConnection;
 use uuid::Uuid;
 

@@ -81,7 +81,7 @@ async fn insert_or_refresh(
                version = known.version + 1, invalidated_at = null, invalid_reason = null
            where known.user_id = excluded.user_id
            returning id, user_id, type as device_type, name, created_at, last_seen_at, version"#,
-        shared::contract::new_id(),
+        contract::new_id(),
         new.user_id,
         new.token.as_str(),
         new.token.digest(),

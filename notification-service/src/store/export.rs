@@ -1,7 +1,8 @@
 //! All stored data of a user, for the export.
 
 use chrono::{DateTime, Utc};
-use shared::{contract::SendData, db::StoredTime};
+use contract::SendData;
+use db::StoredTime;
 use sqlx::PgExecutor;
 use uuid::Uuid;
 

@@ -7,10 +7,8 @@
 //! its cursor points to the next window.
 
 use chrono::{DateTime, Utc};
-use shared::{
-    contract::{Channel, DeliveryState, SendData},
-    db::StoredTime,
-};
+use contract::{Channel, DeliveryState, SendData};
+use db::StoredTime;
 use sqlx::PgPool;
 use uuid::Uuid;
 

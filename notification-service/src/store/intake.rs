@@ -4,7 +4,7 @@
 use std::{collections::HashSet, time::Duration};
 
 use chrono::{DateTime, Utc};
-use shared::contract::DeliveryState;
+use contract::DeliveryState;
 use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
 

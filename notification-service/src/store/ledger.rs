@@ -8,7 +8,8 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use shared::{contract::Channel, db::StoredTime};
+use contract::Channel;
+use db::StoredTime;
 use sqlx::PgExecutor;
 use uuid::Uuid;
 

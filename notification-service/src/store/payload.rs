@@ -4,12 +4,10 @@
 //! Each row is read separately: a row that cannot be read fails neither its statement nor the other
 //! rows.
 
+use contract::{Channel, ItemId, NotifyContent, Priority, SendData};
+use db::StoredTime;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use shared::{
-    contract::{Channel, ItemId, NotifyContent, Priority, SendData},
-    db::StoredTime,
-};
 use uuid::Uuid;
 
 /// Columns of a dispatch that identify it without its payload.

@@ -5,10 +5,8 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
-use shared::{
-    contract::{Channel, DeliveryState},
-    db::StoredTime,
-};
+use contract::{Channel, DeliveryState};
+use db::StoredTime;
 use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
 

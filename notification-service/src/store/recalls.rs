@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use shared::contract::Channel;
+use contract::Channel;
 use sqlx::PgExecutor;
 use uuid::Uuid;
 

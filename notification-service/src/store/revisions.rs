@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
-use shared::contract::{NotifyContent, SendData};
+use contract::{NotifyContent, SendData};
 use sqlx::{PgExecutor, PgPool};
 use uuid::Uuid;
 

@@ -5,10 +5,8 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use chrono::{DateTime, Utc};
-use shared::{
-    contract::{Channel, DeliveryState},
-    db::StoredTime,
-};
+use contract::{Channel, DeliveryState};
+use db::StoredTime;
 use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
 

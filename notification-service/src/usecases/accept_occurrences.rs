@@ -16,9 +16,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use shared::{
+use contract::{Channel, DeliveryState};
+use service::{
     consumer::isolation::Attempt,
-    contract::{Channel, DeliveryState},
     outbox::{self, RelayHandle},
 };
 use sqlx::{PgPool, Postgres, Transaction};

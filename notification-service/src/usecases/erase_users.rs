@@ -1,6 +1,6 @@
 //! Erasure of users: deletes everything that the service stores of them up to a time.
 
-use shared::consumer::isolation::Attempt;
+use service::consumer::isolation::Attempt;
 use sqlx::PgPool;
 
 use super::Error;

@@ -6,14 +6,13 @@
 //! be sent was accepted before, and is in the ledger by now.
 
 use chrono::{DateTime, Utc};
-use shared::{
+use contract::{
+    DeliveryState, Event, EventType, ItemId, OutcomeData, ReasonCode, ReconcileData, Schema,
+    Traceparent, Unknown, event_id_of, new_id,
+};
+use service::{
     consumer::isolation::Attempt,
-    contract::{
-        DeliveryState, Event, EventType, ItemId, OutcomeData, ReasonCode, ReconcileData, Schema,
-        Unknown, event_id_of, new_id,
-    },
     outbox::{self, OutboxMessage, RelayHandle},
-    telemetry::Traceparent,
 };
 use sqlx::PgPool;
 use uuid::Uuid;

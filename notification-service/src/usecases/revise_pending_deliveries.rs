@@ -18,9 +18,9 @@ use std::{
 };
 
 use chrono::{DateTime, Utc};
-use shared::{
+use contract::{Channel, DeliveryState, Priority, SendData};
+use service::{
     consumer::isolation::Attempt,
-    contract::{Channel, DeliveryState, Priority, SendData},
     outbox::{self, OutboxMessage, RelayHandle},
 };
 use sqlx::{PgConnection, PgPool};

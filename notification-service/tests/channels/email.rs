@@ -2,11 +2,11 @@
 
 use crate::test_servers::{Server, ServerProtocol};
 use aws_config::SdkConfig;
+use bus::settings::{AwsCredentials, AwsSettings, sdk_config};
 use notification_service::channels::email::{Email, Quota, Ses, Settings};
 use notification_service::channels::outcome::Outcome;
 use notification_service::channels::templates::Templates;
 use sandbox::{Mode, Options, Sandbox, SesMode};
-use shared::bus::settings::{AwsCredentials, AwsSettings, sdk_config};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};

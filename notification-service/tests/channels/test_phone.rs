@@ -1,5 +1,6 @@
 //! Sandbox, and an FCM channel that pushes to it.
 
+use contract::Priority;
 use notification_service::channels::fcm::account::ServiceAccount;
 use notification_service::channels::fcm::payload::Push;
 use notification_service::channels::fcm::{Fcm, Settings};
@@ -7,7 +8,6 @@ use notification_service::channels::outcome::Outcome;
 use notification_service::channels::templates::Templates;
 use notification_service::device::DeviceType;
 use sandbox::{Options, Sandbox};
-use shared::contract::Priority;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};

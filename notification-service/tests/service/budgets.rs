@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use contract::Channel;
 use notification_service::store::{
     MIGRATOR,
     budgets::{self, Leased, Wanted},
 };
-use shared::contract::Channel;
 use support::wait_until;
 
 use crate::test_service::{DueOccurrence, LIMIT, TestService};

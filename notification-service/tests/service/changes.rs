@@ -1,7 +1,7 @@
 //! Changes of an occurrence that was released: after an outage, and in the memory of a process.
 
 use chrono::{TimeDelta, Utc};
-use shared::contract::{Channel, EventType};
+use contract::{Channel, EventType};
 use support::wait_until;
 
 use crate::{

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use shared::contract::Channel;
+use contract::Channel;
 use support::wait_until;
 use tokio::{
     io::copy_bidirectional,

@@ -1,7 +1,7 @@
 //! REST API of devices.
 
+use contract::{Channel, EventType};
 use serde_json::{Value, json};
-use shared::contract::{Channel, EventType};
 use support::wait_until;
 
 use crate::test_service::{LIMIT, TestService};

@@ -1,6 +1,6 @@
 //! Shutdown of a process.
 
-use shared::contract::Channel;
+use contract::Channel;
 use support::wait_until;
 
 use crate::test_service::{DueOccurrence, LIMIT, TestService};

@@ -1,8 +1,8 @@
 //! `user:erased`: no data of the user is left in any table, in whatever order messages arrive.
 
 use chrono::{DateTime, TimeDelta, Utc};
+use contract::{Channel, EventType};
 use serde_json::json;
-use shared::contract::{Channel, EventType};
 use support::wait_until;
 
 use crate::test_service::{DueOccurrence, LIMIT, TestService, erasure_message};

@@ -2,8 +2,8 @@
 
 use std::collections::HashSet;
 
+use contract::Channel;
 use serde_json::{Value, json};
-use shared::contract::Channel;
 
 use crate::test_service::TestService;
 

@@ -1,7 +1,7 @@
 //! Deliveries of one user do not delay those of another.
 
 use chrono::{TimeDelta, Utc};
-use shared::contract::{Channel, Priority};
+use contract::{Channel, Priority};
 use support::wait_until;
 
 use crate::test_service::{DueOccurrence, LIMIT, TestService};

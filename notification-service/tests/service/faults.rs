@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
+use contract::{Channel, EventType};
 use serde_json::json;
-use shared::contract::{Channel, EventType};
 use support::wait_until;
 
 use crate::test_service::{DueOccurrence, LIMIT, TestService};

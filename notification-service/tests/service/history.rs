@@ -1,7 +1,7 @@
 //! `GET /notifications`.
 
+use contract::Channel;
 use serde_json::{Value, json};
-use shared::contract::Channel;
 
 use crate::test_service::{DueOccurrence, TestService};
 

@@ -1,7 +1,7 @@
 //! Twenty users whose addresses are refused, throttled or time out, next to users whose addresses
 //! work.
 
-use shared::contract::Channel;
+use contract::Channel;
 use support::wait_until;
 
 use crate::test_service::{DueOccurrence, LIMIT, TestService};

@@ -1,7 +1,7 @@
 //! Read marks: one for each occurrence.
 
+use contract::Channel;
 use serde_json::{Value, json};
-use shared::contract::Channel;
 
 use crate::test_service::{DueOccurrence, TestService};
 
@@ -78,7 +78,7 @@ async fn hides_notifications_of_another_user() {
     let service = TestService::start().await;
     let due = send_email(&service, "ada").await;
     let id = deliveries(&service, "ada").await[0]["id"].as_str().expect("an id").to_owned();
-    let nowhere = shared::contract::new_id().simple().to_string();
+    let nowhere = contract::new_id().simple().to_string();
     for id in [id, due.send.occurrence_id.to_string(), nowhere, "nonsense".to_owned()] {
         for mark in ["read", "unread"] {
             let answer = service

@@ -1,8 +1,8 @@
 //! Limits of one user, and of one transaction.
 
 use chrono::{TimeDelta, Utc};
+use contract::{Channel, EventType};
 use serde_json::json;
-use shared::contract::{Channel, EventType};
 
 use crate::test_service::{DueOccurrence, LIMIT, TestService};
 

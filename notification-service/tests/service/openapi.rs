@@ -1,7 +1,7 @@
 //! The description of the API: committed, served, and with valid examples.
 
+use contract::Channel;
 use serde_json::Value;
-use shared::contract::Channel;
 
 use crate::test_service::TestService;
 

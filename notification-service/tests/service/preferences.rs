@@ -2,8 +2,8 @@
 //! time, because the database's clock decides.
 
 use chrono::{TimeDelta, Utc};
+use contract::{Channel, DeliveryState, EventType, Priority};
 use serde_json::{Value, json};
-use shared::contract::{Channel, DeliveryState, EventType, Priority};
 
 use crate::test_service::{DueOccurrence, LIMIT, TestService};
 

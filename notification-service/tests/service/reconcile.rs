@@ -1,13 +1,13 @@
 //! Commands `notification:reconcile` about occurrences without an outcome in event-service.
 
 use chrono::{TimeDelta, Utc};
-use shared::contract::{Channel, DeliveryState, EventType, ReconcileData, Unknown};
+use contract::{Channel, DeliveryState, EventType, ReconcileData, Unknown};
 
 use crate::test_service::{DueOccurrence, LIMIT, TestService};
 use support::wait_until;
 
 /// Returns the command about an occurrence, which is sent unless it has expired.
-fn reconcile_command(due: &DueOccurrence, otherwise: Unknown) -> shared::bus::Message {
+fn reconcile_command(due: &DueOccurrence, otherwise: Unknown) -> bus::Message {
     let is_ahead = due.send.expires_at > Utc::now() && otherwise == Unknown::LostInTransit;
     due.event(
         EventType::NotificationReconcile,

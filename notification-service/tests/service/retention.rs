@@ -1,6 +1,6 @@
 //! Purge of old deliveries, except for pending ones.
 
-use shared::contract::Channel;
+use contract::Channel;
 use support::wait_until;
 
 use crate::test_service::{DueOccurrence, LIMIT, TestService};

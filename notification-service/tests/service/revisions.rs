@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
+use contract::{Channel, EventType, NotifyContent, Priority};
 use serde_json::json;
-use shared::contract::{Channel, EventType, NotifyContent, Priority};
 use support::wait_until;
 
 use crate::test_service::{DueOccurrence, LIMIT, TestService};

@@ -1,8 +1,8 @@
 //! From the queue to the providers and back into the ledger, with each outcome once.
 
 use chrono::{TimeDelta, Utc};
+use contract::{Channel, EventType};
 use serde_json::json;
-use shared::contract::{Channel, EventType};
 
 use crate::test_service::{DueOccurrence, LIMIT, TestService};
 
@@ -196,7 +196,7 @@ async fn dead_letters_unreadable_message_only() {
     })
     .await;
     assert!(
-        letters.iter().all(|letter| letter.attributes.contains_key(shared::bus::REASON_ATTRIBUTE)),
+        letters.iter().all(|letter| letter.attributes.contains_key(bus::REASON_ATTRIBUTE)),
         "{letters:?}"
     );
 }

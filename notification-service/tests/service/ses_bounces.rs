@@ -2,12 +2,12 @@
 
 use std::{sync::Arc, time::Duration};
 
+use bus::{DETAIL_ATTRIBUTE, Message, Receipt, Received, Settlement};
+use contract::{Channel, DeliveryState, EventType};
 use notification_service::{clock::DbClock, ses_bounces::SesFeedback};
 use serde_json::{Value, json};
-use shared::{
-    bus::{DETAIL_ATTRIBUTE, Message, Receipt, Received, Settlement},
+use service::{
     consumer::{Handler, isolation::Isolation},
-    contract::{Channel, DeliveryState, EventType},
     outbox::Relay,
 };
 use support::wait_until;

@@ -3,6 +3,7 @@
 use std::{collections::HashSet, time::Duration};
 
 use chrono::Utc;
+use contract::{Channel, DeliveryState, new_id};
 use notification_service::{
     delivery::{Delivery, DeliveryKey, DeliveryResult, Dispatch, NewState, reason},
     store::{
@@ -12,7 +13,6 @@ use notification_service::{
         pending_deliveries,
     },
 };
-use shared::contract::{Channel, DeliveryState, new_id};
 use sqlx::PgPool;
 
 use crate::test_service::DueOccurrence;

@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+use contract::Channel;
 use notification_service::store::change_feed::{self, Position};
 use serde_json::{Value, json};
-use shared::contract::Channel;
 use support::wait_until;
 use uuid::Uuid;
 

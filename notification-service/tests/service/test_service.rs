@@ -12,14 +12,12 @@ use std::{
     time::Duration,
 };
 
+use bus::{Message, QueueSpec, SharedBus, Subscription, Topology};
 use chrono::{TimeDelta, Utc};
+use contract::{Channel, Envelope};
 use notification_service::{App, Config, store::MIGRATOR};
 use sandbox::{Mode, Sandbox};
 use serde_json::json;
-use shared::{
-    bus::{self, Message, QueueSpec, SharedBus, Subscription, Topology},
-    contract::{Channel, Envelope},
-};
 use sqlx::PgPool;
 use support::{http::Client, postgres::Database, wait_until};
 use tokio::{
@@ -110,7 +108,7 @@ impl TestService {
     /// Starts the service again on the same database.
     pub(crate) async fn restart(&mut self) {
         // A process installs the recorder first, because earlier counts are lost.
-        shared::telemetry::metrics_handle();
+        service::telemetry::metrics_handle();
         let config = Config::read(&self.environment).expect("a complete environment");
         let runtime = self.runtime.as_ref().expect("it is there until the end").handle().clone();
         let app = runtime

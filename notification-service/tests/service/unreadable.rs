@@ -1,7 +1,7 @@
 //! Rows that this version of the service cannot read, planted beside others: each is ended or
 //! passed over by itself.
 
-use shared::contract::{Channel, EventType};
+use contract::{Channel, EventType};
 use sqlx::PgPool;
 use support::wait_until;
 

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use chrono::{MappedLocalTime, NaiveDateTime, SecondsFormat, TimeZone};
 use chrono_tz::Tz;
-use shared::contract::{FoldPolicy, GapPolicy, Recurrence};
+use contract::{FoldPolicy, GapPolicy, Recurrence};
 
 use super::{
     Problem,

@@ -6,7 +6,7 @@ mod zones;
 
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
-use shared::contract::{FoldPolicy, GapPolicy};
+use contract::{FoldPolicy, GapPolicy};
 
 use super::*;
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use chrono_tz::Tz;
-use shared::contract::{Channel, Priority, Recurrence};
+use contract::{Channel, Priority, Recurrence};
 
 use super::{Entry, Exported, component::Component, property::Property, times::wall_clock};
 use crate::reminder::{ExpiresAfter, Locale, Pairs, instant};

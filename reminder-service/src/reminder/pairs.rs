@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use shared::contract::bounds::{MAX_PAIRS, MAX_PAIRS_BYTES};
+use contract::bounds::{MAX_PAIRS, MAX_PAIRS_BYTES};
 
 use super::{InvalidField, text::is_carried};
 

@@ -1,8 +1,8 @@
 //! Recurrence of a reminder.
 
+use contract::bounds::MAX_EXDATE;
 pub use recurrence::{Fold, Gap};
 use recurrence::{Refusal, Rule, Series, Zone, canonical_exclusion};
-use shared::contract::bounds::MAX_EXDATE;
 
 use chrono::{DateTime, Utc};
 

@@ -4,8 +4,8 @@ use std::sync::OnceLock;
 
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
+use contract::bounds::{MAX_EXPIRY_MINUTES, MAX_OFFSET_MINUTES, MAX_OFFSETS, is_date};
 use recurrence::DeliverySchedule;
-use shared::contract::bounds::{MAX_EXPIRY_MINUTES, MAX_OFFSET_MINUTES, MAX_OFFSETS, is_date};
 
 use super::{InvalidField, InvalidRecurrence, Recurrence};
 

@@ -1,7 +1,7 @@
 //! Texts of a reminder, each with its rules. Messages between services cannot carry every character
 //! (SNS and SQS accept those that XML 1.0 §2.2 allows), and a title is one line.
 
-use shared::contract::bounds::{MAX_LOCALE, MAX_MESSAGE, MAX_TITLE, MAX_URL};
+use contract::bounds::{MAX_LOCALE, MAX_MESSAGE, MAX_TITLE, MAX_URL};
 use url::{Host, Url};
 
 use super::InvalidField;
@@ -45,7 +45,7 @@ texts! {
     Locale,
 }
 
-pub(super) use shared::contract::bounds::is_carried;
+pub(super) use contract::bounds::is_carried;
 
 fn longer_than(text: &str, limit: usize) -> bool {
     // A text has at most as many characters as bytes.

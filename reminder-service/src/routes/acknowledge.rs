@@ -2,11 +2,9 @@
 
 use axum::{extract::State, response::Response};
 use chrono::{DateTime, Utc};
+use rest::{IdempotencyKeyHeader, Identity, OptionalBody, PathId, RequestContext};
 use serde::Deserialize;
-use shared::http::{
-    ApiError, ErrorBody, IdempotencyKeyHeader, Identity, OptionalBody, PathId, Reason,
-    RequestContext,
-};
+use service::http::{ApiError, ErrorBody, Reason};
 
 use super::{
     Api,

@@ -3,11 +3,9 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, SecondsFormat, Utc};
+use contract::{Channel, Priority, Recurrence};
 use serde::{Serialize, Serializer};
-use shared::{
-    contract::{Channel, Priority, Recurrence},
-    http::ApiError,
-};
+use service::http::ApiError;
 use utoipa::ToSchema;
 
 use super::{compute::off_thread, examples};

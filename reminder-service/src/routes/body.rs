@@ -3,14 +3,13 @@
 use std::collections::BTreeMap;
 
 use chrono::Utc;
-use serde::{Deserialize, Deserializer};
-use shared::{
-    contract::{Channel, Priority, Recurrence},
-    http::{
-        ApiError, Faults, FieldFault, Reason,
-        json::{WholeNumber, object_or_null},
-    },
+use contract::{Channel, Priority, Recurrence};
+use rest::{
+    Faults,
+    json::{WholeNumber, object_or_null},
 };
+use serde::{Deserialize, Deserializer};
+use service::http::{ApiError, FieldFault, Reason};
 use utoipa::ToSchema;
 
 use super::examples;

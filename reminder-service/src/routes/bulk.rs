@@ -6,16 +6,16 @@ use axum::{
     http::StatusCode,
     response::{IntoResponse, Response},
 };
+use contract::new_id;
+use rest::{
+    Allowance, IdempotencyKeyHeader, Identity, RawBody, RequestContext,
+    idempotency::{self, Start},
+    json::{self, Lenient},
+};
 use serde::Serialize;
 use serde_json::value::RawValue;
-use shared::{
-    contract::new_id,
-    http::{
-        Allowance, ApiError, ErrorBody, FieldFault, IdempotencyKeyHeader, Identity, RawBody,
-        Reason, RequestContext,
-        idempotency::{self, Start},
-        json::{self, Lenient},
-    },
+use service::{
+    http::{ApiError, ErrorBody, FieldFault, Reason},
     outbox::OutboxMessage,
 };
 use sqlx::PgConnection;

@@ -8,13 +8,13 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use serde::{Deserialize, Serialize};
-use shared::http::{
-    Allowance, ApiError, BodyWriter, ErrorBody, IdempotencyKeyHeader, Identity, Params, RawBody,
-    RequestContext,
+use rest::{
+    Allowance, BodyWriter, IdempotencyKeyHeader, Identity, Params, RawBody, RequestContext,
     idempotency::{self, Start},
     streamed,
 };
+use serde::{Deserialize, Serialize};
+use service::http::{ApiError, ErrorBody};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 

@@ -1,9 +1,8 @@
 //! `POST /reminders/{id}` and `PATCH /reminders/{id}`.
 
 use axum::{extract::State, response::Response};
-use shared::http::{
-    ApiError, ErrorBody, IdempotencyKeyHeader, Identity, LenientBody, PathId, RequestContext,
-};
+use rest::{IdempotencyKeyHeader, Identity, LenientBody, PathId, RequestContext};
+use service::http::{ApiError, ErrorBody};
 use uuid::Uuid;
 
 use super::{

@@ -11,7 +11,7 @@ use std::{
     thread::available_parallelism,
 };
 
-use shared::http::ApiError;
+use service::http::ApiError;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     task::spawn_blocking,

@@ -8,15 +8,14 @@ use axum::{
     http::StatusCode,
     response::{IntoResponse, Response},
 };
+use contract::new_id;
+use rest::{
+    IdempotencyKeyHeader, Identity, LenientBody, RequestContext,
+    idempotency::{self, IdempotencyKey, Known},
+};
 use serde::Serialize;
 use serde_json::json;
-use shared::{
-    contract::new_id,
-    http::{
-        ApiError, ErrorBody, IdempotencyKeyHeader, Identity, LenientBody, Reason, RequestContext,
-        idempotency::{self, IdempotencyKey, Known},
-    },
-};
+use service::http::{ApiError, ErrorBody, Reason};
 use utoipa::ToSchema;
 
 use super::{Api, body::NewReminder, compute::off_thread};

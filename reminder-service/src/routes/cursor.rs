@@ -2,7 +2,7 @@
 //! created or deleted meanwhile do not move it.
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
-use shared::http::ApiError;
+use service::http::ApiError;
 use uuid::Uuid;
 
 /// Cursor after a reminder.

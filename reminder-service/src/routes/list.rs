@@ -5,8 +5,9 @@ use axum::{
     extract::State,
     response::{IntoResponse, Response},
 };
+use rest::{Faults, Identity, LenientParams};
 use serde::{Deserialize, Serialize};
-use shared::http::{ApiError, Faults, FieldFault, Identity, LenientParams};
+use service::http::{ApiError, FieldFault};
 use tokio::sync::Semaphore;
 use utoipa::{IntoParams, ToSchema};
 

@@ -2,12 +2,11 @@
 
 use axum::{Json, extract::State, response::Response};
 use chrono::{DateTime, Utc};
+use contract::new_id;
+use rest::{BodyWriter, Credentials, Identity, RequestContext, streamed_json};
 use serde::Serialize;
 use serde_json::Value;
-use shared::{
-    contract::new_id,
-    http::{ApiError, BodyWriter, Credentials, ErrorBody, Identity, RequestContext, streamed_json},
-};
+use service::http::{ApiError, ErrorBody};
 use utoipa::ToSchema;
 
 use super::{

@@ -2,10 +2,9 @@
 
 use axum::{Json, extract::State};
 use chrono::{DateTime, Utc};
+use rest::{Faults, Identity, LenientBody, LenientParams, PathId};
 use serde::{Deserialize, Serialize};
-use shared::http::{
-    ApiError, ErrorBody, Faults, FieldFault, Identity, LenientBody, LenientParams, PathId,
-};
+use service::http::{ApiError, ErrorBody, FieldFault};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{Api, answer::time, body::NewReminder, compute::off_thread, examples, single::missing};

@@ -12,10 +12,8 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use chrono::{DateTime, Utc};
-use shared::http::{
-    ApiError, Reason,
-    idempotency::{self, IdempotencyKey, Once, Start},
-};
+use rest::idempotency::{self, IdempotencyKey, Once, Start};
+use service::http::{ApiError, Reason};
 use uuid::Uuid;
 
 use super::{Api, answer::ReminderAnswer, compute::off_thread, single::missing};

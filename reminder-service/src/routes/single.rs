@@ -1,7 +1,8 @@
 //! `GET /reminders/{id}` and `DELETE /reminders/{id}`.
 
 use axum::{Json, extract::State, http::StatusCode};
-use shared::http::{ApiError, ErrorBody, Identity, PathId, Reason, RequestContext};
+use rest::{Identity, PathId, RequestContext};
+use service::http::{ApiError, ErrorBody, Reason};
 
 use super::{
     Api,

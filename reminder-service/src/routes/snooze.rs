@@ -2,11 +2,11 @@
 
 use axum::{extract::State, response::Response};
 use chrono::{DateTime, TimeDelta, Utc};
-use serde::Deserialize;
-use shared::http::{
-    ApiError, ErrorBody, Faults, FieldFault, IdempotencyKeyHeader, Identity, LenientBody, PathId,
-    Reason, RequestContext, json::WholeNumber,
+use rest::{
+    Faults, IdempotencyKeyHeader, Identity, LenientBody, PathId, RequestContext, json::WholeNumber,
 };
+use serde::Deserialize;
+use service::http::{ApiError, ErrorBody, FieldFault, Reason};
 use utoipa::ToSchema;
 
 use super::{

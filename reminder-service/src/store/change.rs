@@ -1,7 +1,8 @@
 //! Update and deletion of a reminder.
 
 use chrono::{DateTime, Utc};
-use shared::{contract, db::interval, outbox};
+use db::interval;
+use service::outbox;
 use sqlx::{PgConnection, PgExecutor, types::Json};
 use uuid::Uuid;
 

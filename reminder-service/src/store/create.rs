@@ -3,8 +3,10 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
+use db::interval;
+use rest::idempotency::IdempotencyKey;
 use serde_json::{Value, json};
-use shared::{db::interval, http::idempotency::IdempotencyKey, outbox};
+use service::outbox;
 use sqlx::{PgConnection, PgPool, types::Json};
 use uuid::Uuid;
 

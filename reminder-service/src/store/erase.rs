@@ -1,7 +1,8 @@
 //! Erasure of a user.
 
 use chrono::{DateTime, Utc};
-use shared::{db::interval, outbox};
+use db::interval;
+use service::outbox;
 use sqlx::{PgPool, types::Json};
 
 use crate::events::Unstamped;

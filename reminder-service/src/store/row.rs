@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use shared::contract;
 use sqlx::types::Json;
 use uuid::Uuid;
 

@@ -2,11 +2,9 @@
 
 use std::time::Duration;
 
+use bus::{Settlement, SharedBus};
+use contract::{Channel, Envelope, EventType};
 use serde_json::json;
-use shared::{
-    bus::{Settlement, SharedBus},
-    contract::{Channel, Envelope, EventType},
-};
 use support::wait_until;
 
 use crate::service::{LISTENER, Service, bus, least_with, wire};

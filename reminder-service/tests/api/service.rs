@@ -2,12 +2,10 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use bus::{BusSettings, QueueSpec, SharedBus, Subscription, Topology, settings::PostgresSettings};
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use reminder_service::{App, Config};
 use serde_json::{Value, json};
-use shared::bus::{
-    self, BusSettings, QueueSpec, SharedBus, Subscription, Topology, settings::PostgresSettings,
-};
 use support::{
     http::{Answer, Client},
     postgres::{self, Database},
@@ -50,7 +48,7 @@ impl Service {
     /// Starts the service on an unchanged database, with further environment variables.
     pub(crate) async fn start_on(database: Database, more: &[(&str, &str)]) -> Self {
         // Metrics before the installation of the recorder are lost; a process installs it first.
-        shared::telemetry::metrics_handle();
+        service::telemetry::metrics_handle();
         let app = App::build(config(database.url(), more)).await.expect("the service is built");
         let base = format!("http://{}", app.rest_addr());
         let anonymous = Client::new(&base);

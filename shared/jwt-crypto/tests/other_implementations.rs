@@ -89,8 +89,8 @@ fn refuses_short_rsa_keys_and_symmetric_tokens() {
 }
 
 /// Key pair made for tests alone, as OpenSSL writes it.
-const ED25519: &str = include_str!("../../tests/keys/ed25519.pem");
-const ED25519_PUBLIC: &str = include_str!("../../tests/keys/ed25519.pub.pem");
+const ED25519: &str = include_str!("../../rest/tests/keys/ed25519.pem");
+const ED25519_PUBLIC: &str = include_str!("../../rest/tests/keys/ed25519.pub.pem");
 
 #[test]
 fn verifies_own_signatures() {

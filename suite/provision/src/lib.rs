@@ -10,7 +10,7 @@ mod messaging;
 use std::collections::BTreeMap;
 
 use anyhow::Context as _;
-use shared::bus::settings::{AwsSettings, sdk_config};
+use bus::settings::{AwsSettings, sdk_config};
 
 /// Parameters of the resources.
 #[derive(Debug, Clone)]

@@ -7,13 +7,11 @@ use axum::{
     http::{HeaderMap, HeaderName, HeaderValue, Uri, Version, header},
     response::{IntoResponse, Response},
 };
+use contract::new_id;
+use env_config::{LiveSecret, ProcessEnv, Reader};
 use futures::StreamExt;
 use secrecy::ExposeSecret as _;
-use shared::{
-    config::{LiveSecret, ProcessEnv, Reader},
-    contract::new_id,
-    http::{ErrorBody, ErrorDetail, Reason},
-};
+use service::http::{ErrorBody, ErrorDetail, Reason};
 use tokio_util::sync::CancellationToken;
 
 use super::DEMO_USER;

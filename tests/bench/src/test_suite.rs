@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::{Context as _, ensure};
-use shared::bus::{self, BusSettings, SharedBus, settings::PostgresSettings};
+use bus::{BusSettings, SharedBus, settings::PostgresSettings};
 use sqlx::{PgPool, postgres::PgPoolOptions};
 use support::{
     Service, environment,

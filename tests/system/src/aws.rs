@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, path::Path, time::Duration};
 
-use shared::bus::settings::{AwsCredentials, AwsSettings, sdk_config};
+use bus::settings::{AwsCredentials, AwsSettings, sdk_config};
 use support::{
     ministack::{CREDENTIALS, MiniStack},
     process::Command,

@@ -2,8 +2,8 @@
 
 use std::{collections::BTreeMap, net::SocketAddr};
 
+use bus::{BusSettings, SharedBus, settings::PostgresSettings};
 use sandbox::{Options, Sandbox};
-use shared::bus::{BusSettings, SharedBus, settings::PostgresSettings};
 use support::{
     Service, environment,
     http::Client,
@@ -255,7 +255,7 @@ impl TestSuite {
                 max_connections: 2,
             }),
         };
-        shared::bus::connect(&settings).await.expect("the bus is configured")
+        bus::connect(&settings).await.expect("the bus is configured")
     }
 
     /// Value of a topic or queue variable on this bus.

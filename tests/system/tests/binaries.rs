@@ -2,9 +2,9 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use bus::{BusSettings, Message};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
-use shared::bus::{BusSettings, Message};
 use support::{ministack::MiniStack, process::Command, wait_until};
 use system::{Bus, Service, TestSuite, aws};
 
@@ -27,7 +27,7 @@ async fn prints_help_and_version() {
         let (code, version) = without_variables(service).arg("--version").run().await;
         assert_eq!(
             (code, version.trim()),
-            (Some(0), format!("{} {}", service.binary(), shared::VERSION).as_str())
+            (Some(0), format!("{} {}", service.binary(), service::VERSION).as_str())
         );
     }
 }
@@ -268,9 +268,8 @@ async fn keeps_messages_when_aws_is_provisioned_again() {
     let ministack = MiniStack::start().await;
     let first = aws::with_suite(ministack.endpoint(), &["--prefix", "dev-"]).await;
     assert!(first["EVENT_TOPIC_ARN"].ends_with(":dev-event-topic"), "{first:?}");
-    let bus = shared::bus::connect(&BusSettings::Aws(aws::settings(ministack.endpoint())))
-        .await
-        .expect("a bus");
+    let bus =
+        bus::connect(&BusSettings::Aws(aws::settings(ministack.endpoint()))).await.expect("a bus");
     let message = Message { body: "kept".to_owned(), attributes: BTreeMap::new() };
     bus.publish(&first["EVENT_TOPIC_ARN"], &[message]).await.expect("published");
 

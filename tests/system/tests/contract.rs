@@ -3,7 +3,12 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use bus::{
+    BusSettings, Message, QueueSpec, Received, Settlement, SharedBus, Subscription, Topology,
+    settings::PostgresSettings,
+};
 use chrono::{DateTime, TimeDelta, Utc};
+use contract::{Envelope, EventType, occurrence_id};
 use event_service::{
     incoming::{Change, Effect, Incoming, RequestedNotification},
     plan,
@@ -25,13 +30,6 @@ use proptest::{
 };
 use reminder_service::{App, Config};
 use serde_json::{Map, Value, json};
-use shared::{
-    bus::{
-        self, BusSettings, Message, QueueSpec, Received, Settlement, SharedBus, Subscription,
-        Topology, settings::PostgresSettings,
-    },
-    contract::{Envelope, EventType, occurrence_id},
-};
 use support::{environment, http::Client, postgres, wait_until};
 use tokio_util::sync::CancellationToken;
 
@@ -394,6 +392,6 @@ async fn reads_all_events_that_rest_accepts() {
 #[test]
 fn keeps_sums_of_times_within_bounds() {
     let farthest: DateTime<Utc> = "9999-12-31T23:59:59.999Z".parse().expect("a time");
-    let expiry = TimeDelta::minutes(i64::from(shared::contract::bounds::MAX_EXPIRY_MINUTES) * 100);
-    assert!(shared::contract::bounds::is_instant(farthest + expiry));
+    let expiry = TimeDelta::minutes(i64::from(contract::bounds::MAX_EXPIRY_MINUTES) * 100);
+    assert!(contract::bounds::is_instant(farthest + expiry));
 }

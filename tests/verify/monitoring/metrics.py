@@ -28,9 +28,10 @@ class Metric:
 
 
 def _sources():
-    for crate in ["shared", *SERVICES]:
-        for path in sorted((ROOT / crate / "src").rglob("*.rs")):
-            yield crate, path, path.read_text()
+    for crate, folders in [("shared", "shared/*/src"), *((name, f"{name}/src") for name in SERVICES)]:
+        for folder in sorted(ROOT.glob(folders)):
+            for path in sorted(folder.rglob("*.rs")):
+                yield crate, path, path.read_text()
 
 
 def _arguments(text, begin):
@@ -96,7 +97,7 @@ def words():
 @functools.cache
 def bounds():
     """The bounds of the histograms' buckets, as Prometheus 2 and 3 write them."""
-    text = (ROOT / "shared/src/telemetry/metrics.rs").read_text()
+    text = (ROOT / "shared/service/src/telemetry/metrics.rs").read_text()
     listed = re.search(r"let seconds =\s*\[([^\]]+)\]", text)[1]
     numbers = [float(number) for number in listed.split(",") if number.strip()]
     return {f"{number:g}" for number in numbers} | {str(number) for number in numbers} | {"+Inf"}

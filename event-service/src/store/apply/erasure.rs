@@ -8,11 +8,9 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use contract::{ErasedData, Event, EventType, ITEM_USER, ItemId, Schema, event_id_of};
+use service::outbox::OutboxMessage;
 use sha2::{Digest, Sha256};
-use shared::{
-    contract::{ErasedData, Event, EventType, ITEM_USER, ItemId, Schema, event_id_of},
-    outbox::OutboxMessage,
-};
 use sqlx::PgConnection;
 
 use super::{ApplyError, revision_commands};

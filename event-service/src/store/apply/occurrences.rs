@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use shared::contract::{Reason, occurrence_id};
+use contract::{Reason, occurrence_id};
 use sqlx::PgConnection;
 use uuid::Uuid;
 

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use chrono::{DateTime, Utc};
-use shared::contract::{DeliveryState, OutcomeData, ReasonCode};
+use contract::{DeliveryState, OutcomeData, ReasonCode};
 use sqlx::PgConnection;
 use uuid::Uuid;
 

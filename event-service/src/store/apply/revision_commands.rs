@@ -5,13 +5,11 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use shared::{
-    contract::{
-        Envelope, Event, EventType, Reason, RevisionData, Schema, bounds::MAX_REVISED, event_id_of,
-        occurrence_id,
-    },
-    outbox::OutboxMessage,
+use contract::{
+    Envelope, Event, EventType, Reason, RevisionData, Schema, bounds::MAX_REVISED, event_id_of,
+    occurrence_id,
 };
+use service::outbox::OutboxMessage;
 use sqlx::PgConnection;
 
 use super::{ApplyError, ChangedNotification};

@@ -1,5 +1,5 @@
 # A role for each service, for the service account of its pods only (IRSA). It allows the calls that
-# the code makes (shared/src/bus/aws, notification-service/src/channels/email), each statement for
+# the code makes (shared/bus/src/aws, notification-service/src/channels/email), each statement for
 # one purpose.
 
 locals {

@@ -1,9 +1,9 @@
 //! Google service account with which pushes are sent: parses and checks its JSON key file.
 
+use env_config::LiveSecret;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
-use shared::config::LiveSecret;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use url::Url;

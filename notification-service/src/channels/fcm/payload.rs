@@ -13,8 +13,8 @@ use crate::device::DeviceType;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
+use contract::Priority;
 use message::{Message, Request};
-use shared::contract::Priority;
 use std::collections::BTreeMap;
 use uuid::Uuid;
 

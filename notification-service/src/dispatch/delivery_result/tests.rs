@@ -1,7 +1,7 @@
 use std::{sync::Arc, time::Duration};
 
 use chrono::TimeDelta;
-use shared::contract::{Channel, NotifyContent, Priority, SendData};
+use contract::{Channel, NotifyContent, Priority, SendData};
 use uuid::Uuid;
 
 use super::*;

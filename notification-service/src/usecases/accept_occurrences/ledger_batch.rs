@@ -3,10 +3,8 @@
 use std::{sync::Arc, time::Instant};
 
 use chrono::{DateTime, Utc};
-use shared::{
-    contract::{Channel, DeliveryState, new_id},
-    outbox::OutboxMessage,
-};
+use contract::{Channel, DeliveryState, new_id};
+use service::outbox::OutboxMessage;
 
 use super::planned_deliveries::{InitialState, PlannedDelivery};
 use crate::{

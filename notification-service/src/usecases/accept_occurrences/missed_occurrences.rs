@@ -4,7 +4,7 @@
 use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
-use shared::contract::Channel;
+use contract::Channel;
 use uuid::Uuid;
 
 use crate::delivery::{DeliveryKey, Dispatch};

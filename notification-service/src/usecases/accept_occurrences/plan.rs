@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use shared::contract::Channel;
+use contract::Channel;
 use uuid::Uuid;
 
 use super::{

@@ -1,7 +1,7 @@
 //! Deliveries of an occurrence, and the state in which each of them is written. Pure.
 
 use chrono::{DateTime, Utc};
-use shared::contract::Channel;
+use contract::Channel;
 use uuid::Uuid;
 
 use crate::{
@@ -125,7 +125,7 @@ fn mailbox(address: Option<&str>, is_suppressed: impl Fn(&[u8]) -> bool) -> Addr
 
 #[cfg(test)]
 mod tests {
-    use shared::contract::{NotifyContent, Priority, SendData};
+    use contract::{NotifyContent, Priority, SendData};
 
     use super::*;
     use crate::{

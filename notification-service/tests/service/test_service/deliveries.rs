@@ -1,6 +1,6 @@
 //! Deliveries in the ledger of a [`TestService`].
 
-use shared::contract::Channel;
+use contract::Channel;
 use support::wait_until;
 
 use super::{DueOccurrence, LIMIT, TestService};

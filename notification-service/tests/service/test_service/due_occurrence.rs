@@ -2,13 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use bus::Message;
 use chrono::{DateTime, TimeDelta, Utc};
-use shared::{
-    bus::Message,
-    contract::{
-        Channel, ErasedData, Event, EventType, NotifyContent, Priority, RevisionData, Schema,
-        SendData, new_id, occurrence_id,
-    },
+use contract::{
+    Channel, ErasedData, Event, EventType, NotifyContent, Priority, RevisionData, Schema, SendData,
+    new_id, occurrence_id,
 };
 
 /// Due occurrence.
@@ -42,7 +40,7 @@ impl DueOccurrence {
         let send = SendData {
             occurrence_id: occurrence_id(
                 "reminder",
-                &String::from(shared::contract::ItemId::clone(&item_id)),
+                &String::from(contract::ItemId::clone(&item_id)),
                 due_at,
             )
             .simple(),
@@ -121,7 +119,7 @@ impl DueOccurrence {
 
 /// Returns the message that erases a user's data up to a time.
 pub(crate) fn erasure_message(user: &str, at: DateTime<Utc>) -> Message {
-    let receipt = shared::contract::ItemId::from(new_id());
+    let receipt = contract::ItemId::from(new_id());
     let event = Event {
         event_type: EventType::UserErased,
         event_id: new_id(),

@@ -2,10 +2,8 @@
 
 use std::time::Duration;
 
-use shared::{
-    bus::Settlement,
-    contract::{Envelope, EventType, OutcomeData},
-};
+use bus::Settlement;
+use contract::{Envelope, EventType, OutcomeData};
 use support::wait_until;
 
 use super::{DueOccurrence, EVENT_QUEUE, LIMIT, TestService};

@@ -6,12 +6,10 @@ use std::{
 };
 
 use anyhow::{Context as _, ensure};
+use bus::{Message, SharedBus};
 use chrono::{TimeDelta, Utc};
+use contract::{Channel, Event, EventType, NotifyContent, Priority, ReminderData, Schema, new_id};
 use nix::sys::signal::Signal;
-use shared::{
-    bus::{Message, SharedBus},
-    contract::{Channel, Event, EventType, NotifyContent, Priority, ReminderData, Schema, new_id},
-};
 use support::Service;
 
 use super::STUCK_LIMIT;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use shared::bus::SharedBus;
+use bus::SharedBus;
 use sqlx::{AssertSqlSafe, PgPool};
 use tokio::time::{Instant, sleep};
 
@@ -133,10 +133,10 @@ async fn dead_letters(suite: &TestSuite, bus: &SharedBus) -> Vec<String> {
             .dead_letters(&suite.bus_name(variable, default), 100)
             .await
             .expect("dead letters are listed");
-        let reason = |letter: &shared::bus::Received| {
+        let reason = |letter: &bus::Received| {
             let reason = letter
                 .attributes
-                .get(shared::bus::REASON_ATTRIBUTE)
+                .get(bus::REASON_ATTRIBUTE)
                 .map_or("received too often", String::as_str);
             format!("{default}: {reason}")
         };

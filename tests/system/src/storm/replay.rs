@@ -2,8 +2,8 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use bus::{Message, QueueSpec, Received, Settlement, SharedBus, Subscription, Topology};
 use rand::{SeedableRng, rngs::StdRng, seq::SliceRandom};
-use shared::bus::{Message, QueueSpec, Received, Settlement, SharedBus, Subscription, Topology};
 
 use super::{checker::CreatedReminder, evidence, load};
 use crate::{TestSuite, TestUser};
@@ -52,7 +52,7 @@ impl Replayer {
         number
     }
 
-    async fn take(&self, topic: &str) -> Result<Vec<Message>, shared::bus::Error> {
+    async fn take(&self, topic: &str) -> Result<Vec<Message>, bus::Error> {
         let mut messages = Vec::new();
         loop {
             let batch = self

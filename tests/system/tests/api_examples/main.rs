@@ -12,7 +12,7 @@ mod stream;
 
 use std::{collections::BTreeMap, time::Duration};
 
-use shared::bus::Message;
+use bus::Message;
 use system::{Bus, TestSuite};
 
 use description::Description;

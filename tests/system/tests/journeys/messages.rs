@@ -2,9 +2,9 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use bus::Message;
 use chrono::{TimeDelta, Utc};
 use serde_json::json;
-use shared::bus::Message;
 use support::wait_until;
 use system::{Bus, LIMIT, TestSuite, rfc3339};
 

@@ -1,8 +1,8 @@
 //! Recurring reminders.
 
 use chrono::{TimeDelta, Utc};
+use contract::occurrence_id;
 use serde_json::json;
-use shared::contract::occurrence_id;
 use system::{Bus, Service, TestSuite, parse_time, rfc3339, truncate_to_seconds};
 
 crate::on_both_buses!(continues_series_and_follows_its_edits, sends_latest_of_missed_occurrences,);

@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use shared::{bus::Settlement, contract::Envelope};
+use bus::Settlement;
+use contract::Envelope;
 use support::wait_until;
 use system::{Bus, LIMIT, Service, TestSuite, TestUser};
 

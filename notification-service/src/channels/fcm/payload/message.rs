@@ -3,9 +3,9 @@
 use super::Push;
 use crate::channels::templates::PushText;
 use crate::device::DeviceType;
+use contract::{ITEM_REMINDER, Priority};
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
-use shared::contract::{ITEM_REMINDER, Priority};
 use std::borrow::Cow;
 
 #[derive(Serialize)]

@@ -1,0 +1,112 @@
+use std::collections::BTreeMap;
+
+use super::*;
+use crate::{Channel, FoldPolicy, GapPolicy, Priority};
+
+fn reminder() -> ReminderData {
+    ReminderData {
+        date: "1955-05-01T09:00:00Z".parse().expect("a time"),
+        notify_offsets: vec![0],
+        recurrence: None,
+        snooze: None,
+        acknowledged: None,
+        content: NotifyContent {
+            channels: vec![Channel::Push],
+            title: None,
+            message: "Tablets".to_owned(),
+            url: None,
+            data: BTreeMap::new(),
+            priority: Priority::Normal,
+            locale: None,
+            time_zone: "UTC".to_owned(),
+            expires_after_minutes: 60,
+        },
+    }
+}
+
+fn refused(change: impl FnOnce(&mut ReminderData), bounds: &Bounds) -> &'static str {
+    let mut data = reminder();
+    change(&mut data);
+    data.check(bounds).expect_err("out of bounds").field
+}
+
+#[test]
+fn accepts_every_year_of_rfc_3339() {
+    for date in ["0001-01-01T00:00:00Z", "1604-02-29T00:00:00Z", "9999-12-31T23:59:59.999Z"] {
+        let data = ReminderData { date: date.parse().expect("a time"), ..reminder() };
+        assert_eq!(
+            (data.check(&Bounds::REMINDER), data.check(&Bounds::READ)),
+            (Ok(()), Ok(())),
+            "{date}"
+        );
+    }
+    for date in [DateTime::<Utc>::MIN_UTC, DateTime::<Utc>::MAX_UTC] {
+        assert_eq!(refused(|data| data.date = date, &Bounds::READ), "date");
+    }
+}
+
+#[test]
+fn refuses_reminder_out_of_bounds() {
+    type Change = fn(&mut ReminderData);
+    let changes: [(&str, Change); 8] = [
+        ("notifyOffsets", |data| data.notify_offsets = vec![0; 6]),
+        ("notifyOffsets", |data| data.notify_offsets = vec![40_321]),
+        ("title", |data| data.content.title = Some("😀".repeat(201))),
+        ("message", |data| data.content.message = "a".repeat(2_001)),
+        ("message", |data| data.content.message = "a\u{fffe}".to_owned()),
+        ("url", |data| data.content.url = Some(format!("https://{}", "é".repeat(2_041)))),
+        ("expiresAfterMinutes", |data| data.content.expires_after_minutes = 525_601),
+        ("data", |data| data.content.data = BTreeMap::from([("k".to_owned(), "v".repeat(2_048))])),
+    ];
+    for (field, change) in changes {
+        assert_eq!(refused(change, &Bounds::REMINDER), field);
+    }
+}
+
+#[test]
+fn reads_commands_of_other_services_within_bounds() {
+    let mut data = reminder();
+    data.notify_offsets = vec![0; 16];
+    data.content.message = "a".repeat(100_000);
+    data.content.expires_after_minutes = 0;
+    assert_eq!(data.check(&Bounds::READ), Ok(()));
+    assert_eq!(
+        refused(|data| data.content.message = "a".repeat(200_000), &Bounds::READ),
+        "eventData"
+    );
+    assert_eq!(
+        refused(|data| data.content.message = "\u{1}".repeat(40_000), &Bounds::READ),
+        "eventData"
+    );
+    assert_eq!(
+        refused(|data| data.content.expires_after_minutes = i32::MAX, &Bounds::READ),
+        "expiresAfterMinutes"
+    );
+    assert_eq!(
+        refused(|data| data.content.time_zone = "Mars/Olympus".to_owned(), &Bounds::READ),
+        "timeZone"
+    );
+}
+
+#[test]
+fn bounds_length_of_each_exclusion() {
+    let with = |exdate: String| Recurrence {
+        rrule: "FREQ=DAILY".to_owned(),
+        exdates: vec![exdate],
+        gap: GapPolicy::Shift,
+        fold: FoldPolicy::First,
+    };
+    assert_eq!(with("2026-05-02T10:00:00.123456789+02:00".to_owned()).check(), Ok(()));
+    let long = with(format!("2026-05-02T10:00:00.{}Z", "0".repeat(280_000))).check();
+    assert_eq!(long.expect_err("too long").field, "recurrence.exdates");
+}
+
+#[test]
+fn accepts_identity_that_fits_attribute() {
+    for text in ["ada", "ada lovelace", "Ä", &"a".repeat(255)] {
+        assert!(is_identity(text), "{text}");
+    }
+    for text in ["", "a\u{ffff}", "a\nb", "a\u{0}", &"a".repeat(256)] {
+        assert!(!is_identity(text), "{text:?}");
+    }
+}

@@ -1,0 +1,45 @@
+//! Parts of every REST API: bodies, identity, request ids, idempotency keys, rate limits, OpenAPI,
+//! and the stack of layers around the routes.
+
+mod api_security;
+mod auth;
+mod bearer;
+mod body_memory;
+mod docs;
+mod export_limit;
+mod extract;
+mod faults;
+pub mod idempotency;
+mod identity;
+pub mod json;
+mod jwks;
+mod jwt;
+mod layers;
+mod memory_budget;
+mod openapi;
+mod operator;
+mod operators;
+mod query;
+mod rate_limit;
+mod response_limits;
+mod settings;
+mod static_key;
+mod streamed;
+
+pub use api_security::{OperatorApi, UserApi};
+pub use auth::{Auth, JwtSettings};
+pub use body_memory::HeldMemory;
+pub use docs::openapi_routes;
+pub use export_limit::{ExportLimit, ExportPermit};
+pub use extract::{
+    Body, LenientBody, LenientParams, OptionalBody, Params, PathId, PathText, RawBody,
+};
+pub use faults::Faults;
+pub use identity::{Authenticator, Credentials, Identity};
+pub use layers::{RequestContext, api};
+pub use openapi::{IdempotencyKeyHeader, complete_openapi, complete_operator_openapi};
+pub use operator::require_operator;
+pub use operators::{Operator, Operators};
+pub use rate_limit::{Allowance, ENTRIES_PER_CALL, RateLimit};
+pub use settings::ApiSettings;
+pub use streamed::{BodyWriter, ClientGone, streamed, streamed_json};
