@@ -78,6 +78,10 @@ openapi: ## write the openapi.json files after a change of a route
 config: ## write the config.json files (each binary's variables) after a change of the configuration
 	UPDATE_CONFIG=1 cargo nextest run --workspace -E 'test(each_config_json)'
 
+.PHONY: graph
+graph: ## write docs/architecture-graph.md after a change of what a module or a crate depends on
+	UPDATE_GRAPH=1 cargo nextest run --workspace -E 'package(architecture)'
+
 .PHONY: clean
 clean: ## remove the suite's data (.data) and the tests' cluster; build output stays
 	-cargo run --quiet --bin test-postgres -- stop
