@@ -63,7 +63,11 @@ impl Reader {
     fn step(&mut self, tokens: &[TokenTree], previous: Option<&TokenTree>) -> usize {
         match &tokens[0] {
             token if is_punct(token, '#') => self.attribute(tokens),
-            token if is_punct(token, '.') => self.method(tokens),
+            // After a first dot, the second belongs to `..`.
+            token if is_punct(token, '.') => match previous {
+                Some(dot) if is_punct(dot, '.') => 1,
+                _ => self.method(tokens),
+            },
             _ if is_path_separator(tokens) => {
                 let is_rest_of_path = previous.is_some_and(|token| {
                     is_punct(token, '>') || matches!(token, TokenTree::Group(_))

@@ -178,6 +178,15 @@ fn reads_arguments_of_macros_and_attributes() {
 }
 
 #[test]
+fn tells_paths_from_methods_and_qualified_types() {
+    let rule = "domain-imports-values-only";
+    let path = "fn f() -> S { S { a, ..tokio::x() } }\nfn g() { for i in 0..tokio::y() {} }";
+    assert_eq!(broken("domain.rs", path), [(1, rule), (2, rule)]);
+    let method = "fn f() { x.tokio::<u8>(); <T as Clone>::bus::<u8>(); Vec::<u8>::axum::new() }";
+    assert!(broken("domain.rs", method).is_empty());
+}
+
+#[test]
 fn names_missing_and_unknown_modules() {
     let service = service(&[("app.rs", ""), ("waiting.rs", ""), ("render.rs", "")]);
     let found = check_shape(&service, &["render"]);
