@@ -15,6 +15,8 @@ enum Forbidden {
     Modules(&'static [&'static str]),
     /// Paths into any other module of the package.
     OtherModules,
+    /// Paths to functions whose result depends on the time, on chance or on the process.
+    Effects,
     /// Statements.
     Sql,
     /// Begin and end of transactions.
@@ -54,7 +56,7 @@ const VALUES: [&str; 14] = [
     "uuid",
 ];
 
-const RULES: [Rule; 8] = [
+const RULES: [Rule; 9] = [
     Rule {
         name: "domain-imports-values-only",
         binds: Bound::Only(&["domain"]),
@@ -68,6 +70,13 @@ const RULES: [Rule; 8] = [
         forbids: Forbidden::OtherModules,
         reason: "all modules depend on the domain; an arrow back makes a cycle",
         instead: "move the type into `domain`, or pass what is needed as a parameter",
+    },
+    Rule {
+        name: "domain-is-deterministic",
+        binds: Bound::Only(&["domain"]),
+        forbids: Forbidden::Effects,
+        reason: "a rule of the domain gives the same result for the same values",
+        instead: "pass the time, the id or the setting as a parameter",
     },
     Rule {
         name: "store-below-use-cases",
@@ -154,6 +163,7 @@ impl Rule {
                 }
                 (Forbidden::Modules(names), Target::Module(name)) => names.contains(&name.as_str()),
                 (Forbidden::OtherModules, Target::Module(_)) => true,
+                (Forbidden::Effects, Target::Crate(_)) => has_effect(&reference.path),
                 (Forbidden::Sql, Target::Crate(_)) => is_statement(&reference.path),
                 (Forbidden::Transactions, Target::Crate(_)) => begins(&reference.path),
                 _ => false,
@@ -184,6 +194,14 @@ fn is_implied(reference: &Reference, others: &[&Reference]) -> bool {
         let rest = reference.path.strip_prefix(other.path.as_str());
         other.file == reference.file && rest.is_some_and(|rest| rest.starts_with("::"))
     })
+}
+
+/// Returns whether the result of a path depends on the time, on chance or on the process.
+fn has_effect(path: &str) -> bool {
+    ["std::env", "std::fs", "std::net", "std::process", "std::thread"]
+        .iter()
+        .any(|module| path == *module || path.starts_with(&format!("{module}::")))
+        || ["::now", "::new_v4", "::now_v7"].iter().any(|end| path.ends_with(end))
 }
 
 /// Returns whether a path leads to a statement of sqlx: `query`, `query_as`, `QueryBuilder` and

@@ -20,7 +20,7 @@ fn service(files: &[(&str, &str)]) -> Package {
     let sources = all
         .map(|(path, text)| Source { path: format!("src/{path}"), text: (*text).to_owned() })
         .collect();
-    let dependencies = ["axum", "bus", "contract", "rest", "sqlx", "tokio"];
+    let dependencies = ["axum", "bus", "chrono", "contract", "rest", "sqlx", "tokio", "uuid"];
     Package::read("test-service", dependencies, sources).unwrap()
 }
 
@@ -52,6 +52,23 @@ fn names_module_in_domain() {
     let source = "use crate::config::Config;\nuse crate::domain::due;\nuse super::super::store::S;";
     let rule = "domain-is-closed";
     assert_eq!(broken("domain/due.rs", source), [(1, rule), (3, rule)]);
+}
+
+#[test]
+fn names_clock_and_chance_in_domain() {
+    let rule = "domain-is-deterministic";
+    for effect in [
+        "use chrono::Utc;fn f() { Utc::now() }",
+        "fn f() { std::time::Instant::now() }",
+        "use uuid::Uuid as Id;fn f() { Id::now_v7() }",
+        "use std::{env, fmt};",
+        "fn f() { std::fs::read(x) }",
+    ] {
+        assert_eq!(broken("domain.rs", effect), [(1, rule)], "{effect}");
+        assert!(broken("usecases.rs", effect).is_empty(), "{effect}");
+    }
+    let pure = "use std::time::Instant;fn f(now: Instant) { uuid::Uuid::new_v5(a, b) }";
+    assert!(broken("domain.rs", pure).is_empty());
 }
 
 #[test]
@@ -236,7 +253,8 @@ fn names_unused_dependencies() {
     ]);
     let found = check_dependencies(&member("test-service", &[]), &service);
     let messages: Vec<&str> = found.iter().map(|found| &*found.message).collect();
-    let starts = ["rest", "sqlx", "tokio"].map(|name| format!("depends on `{name}`"));
+    let starts =
+        ["chrono", "rest", "sqlx", "tokio", "uuid"].map(|name| format!("depends on `{name}`"));
     assert_eq!(messages.len(), starts.len(), "{messages:?}");
     assert!(messages.iter().zip(&starts).all(|(message, start)| message.starts_with(start)));
 }
