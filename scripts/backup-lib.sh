@@ -2,8 +2,8 @@
 # Functions of backup.sh, restore.sh and restore-reconcile.sh: connections to the three databases,
 # the place of backups (a folder, or s3://bucket/prefix), and checksums. Sourced, not run.
 
-# In the order of the snapshots. The catalogue of notifications comes first: reminders and the
-# ledger of devices are then never older, and restore-reconcile.sh can repair every difference
+# In the order of the snapshots. The notifications database comes first: those of reminders and
+# devices are then never older, and restore-reconcile.sh can repair every difference
 # (docs/operations/restore.md).
 # shellcheck disable=SC2034 # read by the scripts that source this file
 DATABASES=(notification reminder device)
@@ -18,8 +18,8 @@ require() {
     done
 }
 
-# Prints the value of a variable, or of the file that NAME_FILE names, or the default. Fails without
-# any.
+# Prints the value of a variable, the content of the file that NAME_FILE names, or the default.
+# Fails if there is none of these.
 setting() {
     local name=$1 file=$1_FILE
     if [ -n "${!name:-}" ]; then
@@ -34,8 +34,8 @@ setting() {
     fi
 }
 
-# Sets libpq's variables to those of a database (reminder, notification, device), in the calling
-# shell; use a subshell, because there are three. No password is ever an argument.
+# Sets libpq's variables for a database (reminder, notification, device) in the calling shell. Call
+# it in a subshell, because there are three databases. A password is never an argument.
 connect_to() {
     local prefix=${1^^}_DB
     PGHOST=$(setting "${prefix}_HOST") || exit
@@ -45,7 +45,7 @@ connect_to() {
     PGPASSWORD=$(setting "${prefix}_PASS" '') || exit
     PGAPPNAME=${0##*/}
     PGCONNECT_TIMEOUT=10
-    # A role's own limits are for short statements; a dump is one long statement.
+    # The limits that a role has by default are for short statements; a dump is one long statement.
     PGOPTIONS='-c statement_timeout=0 -c idle_in_transaction_session_timeout=0 -c client_min_messages=warning -c TimeZone=UTC'
     export PGHOST PGPORT PGDATABASE PGUSER PGPASSWORD PGAPPNAME PGCONNECT_TIMEOUT PGOPTIONS
 }
@@ -75,7 +75,7 @@ require_client_for() {
     server=$(ask "$database" -c 'show server_version_num') || fail "cannot reach the $database database: check ${database^^}_DB_HOST, _PORT, _NAME, _USER and _PASS"
     server=$((server / 10000)) client=$(major_of_client)
     if [ "$client" -lt "$server" ] || { [ "$which" = exactly ] && [ "$client" -gt "$server" ]; }; then
-        fail "these are client programs of PostgreSQL $client, and the $database database's server is $server: use those of $server (the backup image is built for one version)"
+        fail "the client programs are of PostgreSQL $client, the server of the $database database is of $server: use client programs of $server (the backup image is built for one version)"
     fi
 }
 

@@ -1,28 +1,28 @@
 #!/usr/bin/env bash
-# Backs up the three databases: snapshots a fraction of a second apart, dumps, manifest, checksums,
-# upload.
+# Backs up the three databases: takes snapshots a fraction of a second apart, dumps them, writes a
+# manifest and checksums, and uploads all.
 set -euo pipefail
 # shellcheck source=scripts/backup-lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/backup-lib.sh"
 
 usage() {
     cat <<'HELP'
-Backs up the databases of reminders, notifications and devices as of one moment each, a fraction of a second apart.
+Backs up the databases of reminders, notifications and devices, as of moments that are a fraction of a second apart.
 
   backup.sh --to PLACE [--jobs N] [--work DIR]
 
   --to PLACE   a folder, or s3://bucket/prefix (BACKUP_PLACE). A backup is PLACE/<time>/ with
                notification.dump reminder.dump device.dump (pg_dump's custom format; folders with --jobs over 1),
                manifest.json (times, versions, rows of each table) and SHA256SUMS, which is written last
-  --jobs N     tables of a database that are dumped at once (BACKUP_JOBS, 1); the three databases always are
-  --work DIR   where dumps are made before they are uploaded (BACKUP_WORK_DIR, else $TMPDIR or /tmp); needs room for all three
+  --jobs N     tables of each database that are dumped at once (BACKUP_JOBS, 1); the three databases are always dumped at once
+  --work DIR   folder for dumps before their upload (BACKUP_WORK_DIR, else $TMPDIR or /tmp); needs space for all three
 
-A database is reached by REMINDER_DB_HOST _PORT (5432) _NAME _USER _PASS, and the same with NOTIFICATION_DB and DEVICE_DB;
-NAME_FILE=/path stands in for any of them. libpq's own variables count as well (PGSSLMODE, PGSSLROOTCERT).
-S3: the AWS CLI's own variables; AWS_ENDPOINT_URL; BACKUP_SSE: AES256 (the default), aws:kms (with BACKUP_KMS_KEY_ID), or
-bucket: as the bucket does by itself. It is made sure that each object is encrypted.
+Connections: REMINDER_DB_HOST, _PORT (5432), _NAME, _USER, _PASS, and the same with NOTIFICATION_DB and DEVICE_DB.
+NAME_FILE=/path sets any of them to the content of a file. libpq's variables apply as well (PGSSLMODE, PGSSLROOTCERT).
+S3: the AWS CLI's variables; AWS_ENDPOINT_URL; BACKUP_SSE is AES256 (the default), aws:kms (with BACKUP_KMS_KEY_ID), or
+bucket (the bucket's own default). The script checks that the objects are encrypted.
 
-Nothing is locked out while it runs; each database needs three connections or, with --jobs N, N + 2.
+No table is locked meanwhile. Each database needs three connections or, with --jobs N, N + 2.
 HELP
 }
 
@@ -36,7 +36,7 @@ while [ $# -gt 0 ]; do
         *) usage >&2; fail "unknown argument: $1" ;;
     esac
 done
-[ -n "$place" ] || fail 'where to? Give --to a folder or s3://bucket/prefix, or set BACKUP_PLACE'
+[ -n "$place" ] || fail 'missing: --to, a folder or s3://bucket/prefix (or the variable BACKUP_PLACE)'
 [[ $jobs =~ ^[1-9][0-9]?$ ]] || fail "--jobs: expected 1 to 99, not $jobs"
 sse=${BACKUP_SSE:-AES256}
 [[ $sse == AES256 || $sse == aws:kms || $sse == bucket ]] || fail "BACKUP_SSE: expected AES256, aws:kms or bucket, not $sse"
@@ -58,8 +58,8 @@ finish() {
 trap finish EXIT
 trap 'exit 143' TERM INT
 
-# A psql that stays connected, fed by a descriptor: the transaction that it holds keeps its snapshot
-# for pg_dump.
+# Starts a psql that stays connected and reads from a descriptor. Its open transaction keeps the
+# snapshot for pg_dump.
 open_session() {
     local database=$1 pipe=$scratch/session/$1 feed
     mkfifo "$pipe.in"
@@ -69,11 +69,11 @@ open_session() {
     session[$database]=$feed
 }
 
-# Sends statements to a session and prints what they answer.
-tell() {
+# Sends statements to a session and prints their results.
+query() {
     local database=$1 statements=$2 out=$scratch/session/$1.out seen end
     seen=$(wc -c <"$out")
-    end="end of the answer after $seen bytes"
+    end="end of the results after $seen bytes"
     printf '%s;\n\\echo %s\n' "$statements" "$end" >&"${session[$database]}"
     until [ "$(tail -n 1 "$out")" = "$end" ]; do
         kill -0 "${running[$database.session]}" 2>/dev/null || fail "the $database database refused: $(<"$scratch/session/$database.err")"
@@ -85,11 +85,11 @@ tell() {
 say "backup $id: connecting"
 for database in "${DATABASES[@]}"; do require_client_for "$database"; done
 for database in "${DATABASES[@]}"; do open_session "$database"; done
-for database in "${DATABASES[@]}"; do tell "$database" 'select 1' >/dev/null; done
+for database in "${DATABASES[@]}"; do query "$database" 'select 1' >/dev/null; done
 
-# One after the other, in this order and with nothing between them.
+# Takes the snapshots in this order, one immediately after the other.
 for database in "${DATABASES[@]}"; do
-    snapshot[$database]=$(tell "$database" "begin transaction isolation level repeatable read read only;
+    snapshot[$database]=$(query "$database" "begin transaction isolation level repeatable read read only;
         select pg_export_snapshot() || ' ' || to_char(clock_timestamp(), 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')")
     say "$database: snapshot ${snapshot[$database]}"
 done
@@ -102,18 +102,18 @@ dump() {
         --file="$here/$database.dump"
 }
 
-# Rows in the snapshot, counted in the same transaction, with which a restore is compared.
+# Counts the rows of each table in the transaction of the snapshot; a restore is compared with them.
 describe() {
     local database=$1 tables counted schema
-    tables=$(tell "$database" "select format('%I.%I', nspname, relname) from pg_class join pg_namespace on pg_namespace.oid = relnamespace
+    tables=$(query "$database" "select format('%I.%I', nspname, relname) from pg_class join pg_namespace on pg_namespace.oid = relnamespace
         where relkind = 'r' and nspname !~ '^pg_' and nspname <> 'information_schema' order by 1")
     counted=$(while read -r table; do
         [ -z "$table" ] || printf "select '%s', count(*) from %s;\n" "${table//\'/\'\'}" "$table"
     done <<<"$tables")
     schema='null'
     ! grep -qxF 'public._sqlx_migrations' <<<"$tables" || schema='(select max(version) from _sqlx_migrations where success)'
-    tell "$database" "${counted:-select}" >"$scratch/$database.rows"
-    tell "$database" "select jsonb_build_object('database', current_database(), 'snapshotAt', '${snapshot[$database]#* }',
+    query "$database" "${counted:-select}" >"$scratch/$database.rows"
+    query "$database" "select jsonb_build_object('database', current_database(), 'snapshotAt', '${snapshot[$database]#* }',
         'serverVersion', current_setting('server_version'), 'schemaVersion', $schema, 'bytes', pg_database_size(current_database()))" \
         >"$scratch/$database.json"
 }
@@ -131,11 +131,11 @@ done
 took=$((SECONDS - started))
 for database in "${DATABASES[@]}"; do printf 'rollback;\n\\q\n' >&"${session[$database]}"; done
 
-# A dump that pg_restore can read, with the contents of every table that was counted.
+# Checks that pg_restore can read each dump, and that it has the contents of every counted table.
 for database in "${DATABASES[@]}"; do
     listed=$(pg_restore --list "$here/$database.dump" | grep -c ' TABLE DATA ' || true)
     counted=$(grep -c . "$scratch/$database.rows" || true)
-    [ "$listed" = "$counted" ] || fail "$database.dump holds $listed tables of $counted: this backup is not kept"
+    [ "$listed" = "$counted" ] || fail "$database.dump contains $listed of $counted tables: this backup is discarded"
 done
 
 manifest() {
@@ -153,28 +153,28 @@ write_checksums "$here"
 check_checksums "$here"
 size=$(du -sb "$here" | cut -f1)
 
-# Uploads everything, the checksums last, and makes sure that it is there, whole and encrypted.
+# Uploads everything, the checksums last, and checks that it is complete and encrypted.
 upload() {
-    local bucket key asked=() came encryption
+    local bucket key requested=() uploaded encryption
     bucket=$(s3_bucket "$place") key=$(s3_prefix "$place")$id
-    [ "$sse" = bucket ] || asked=(--sse "$sse")
-    [ "$sse" != aws:kms ] || [ -z "${BACKUP_KMS_KEY_ID:-}" ] || asked+=(--sse-kms-key-id "$BACKUP_KMS_KEY_ID")
-    s3 s3 cp --only-show-errors --recursive --no-follow-symlinks --exclude SHA256SUMS "${asked[@]}" "$here" "s3://$bucket/$key"
-    came=$(s3 s3api list-objects-v2 --bucket "$bucket" --prefix "$key/" --query 'Contents[].[Key,Size]' --output text)
-    diff <(cd "$here" && find . -type f ! -name SHA256SUMS -printf '%P\t%s\n' | sort) <(sort <<<"${came//"$key/"/}") >&2 ||
-        fail "not everything arrived at $place/$id (< is here, > is there)"
-    s3 s3 cp --only-show-errors "${asked[@]}" "$here/SHA256SUMS" "s3://$bucket/$key/SHA256SUMS"
+        [ "$sse" = bucket ] || requested=(--sse "$sse")
+    [ "$sse" != aws:kms ] || [ -z "${BACKUP_KMS_KEY_ID:-}" ] || requested+=(--sse-kms-key-id "$BACKUP_KMS_KEY_ID")
+    s3 s3 cp --only-show-errors --recursive --no-follow-symlinks --exclude SHA256SUMS "${requested[@]}" "$here" "s3://$bucket/$key"
+    uploaded=$(s3 s3api list-objects-v2 --bucket "$bucket" --prefix "$key/" --query 'Contents[].[Key,Size]' --output text)
+    diff <(cd "$here" && find . -type f ! -name SHA256SUMS -printf '%P\t%s\n' | sort) <(sort <<<"${uploaded//"$key/"/}") >&2 ||
+        fail "the upload to $place/$id is incomplete (<: the local file and its size, >: the uploaded one)"
+    s3 s3 cp --only-show-errors "${requested[@]}" "$here/SHA256SUMS" "s3://$bucket/$key/SHA256SUMS"
     encryption=$(s3 s3api head-object --bucket "$bucket" --key "$key/SHA256SUMS" --query ServerSideEncryption --output text)
     case $sse/$encryption in
         AES256/AES256 | aws:kms/aws:kms | bucket/AES256 | bucket/aws:kms*) ;;
-        *) fail "asked for the encryption $sse, what arrived has $encryption: check the bucket's policy" ;;
+        *) fail "requested the encryption $sse, but the uploaded object has $encryption: check the bucket's policy" ;;
     esac
 }
 
 if is_s3 "$place"; then
     upload
 else
-    # In the same file system, so that it appears completely or not at all.
+    # A rename within the file system: the backup appears completely or not at all.
     mv --no-target-directory "$here" "$place/$id"
 fi
 say "backup $id: done, $size bytes in ${place%/}/$id, dumped in $took s"

@@ -4,13 +4,13 @@ set -euo pipefail
 
 usage() {
     cat <<'HELP'
-A throw-away PostgreSQL on 127.0.0.1, for drills and tests: nothing in it is kept or safe from a power failure.
+A temporary PostgreSQL on 127.0.0.1, for drills and tests. A power failure may damage its data.
 
-  restore-cluster.sh start DIR   makes and starts it in DIR (which must be empty or not be there); prints its port. The
+  restore-cluster.sh start DIR   creates and starts it in DIR (which must be empty or not exist); prints its port. The
                                  superuser is `drill`, without a password, from this machine only
   restore-cluster.sh stop DIR    stops it and removes DIR
 
-As root it runs as `postgres` or `nobody`, since PostgreSQL refuses root.
+If root starts it, it runs as `postgres` or `nobody`, because PostgreSQL refuses to run as root.
 HELP
 }
 
@@ -34,7 +34,7 @@ unprivileged() {
         setpriv --reuid="$(id -u "$account")" --regid="$(id -g "$account")" --clear-groups -- "$@"
         return
     done
-    fail 'PostgreSQL does not run as root, and there is neither a user postgres nor nobody'
+    fail 'PostgreSQL refuses to run as root, and there is neither a user postgres nor a user nobody'
 }
 
 start() {
@@ -46,7 +46,7 @@ start() {
     cd "$dir"
     unprivileged "$bin/initdb" -D "$dir/data" -U drill --auth=trust --encoding=UTF8 --locale=C --no-sync >"$dir.log" 2>&1 ||
         fail "initdb failed; see $dir.log"
-    port=$(python3 -c 'import socket; it = socket.socket(); it.bind(("127.0.0.1", 0)); print(it.getsockname()[1])')
+    port=$(python3 -c 'import socket; listener = socket.socket(); listener.bind(("127.0.0.1", 0)); print(listener.getsockname()[1])')
     unprivileged "$bin/pg_ctl" -D "$dir/data" -l "$dir/log" -w -t 60 -s start \
         -o "-c listen_addresses=127.0.0.1 -c port=$port -c unix_socket_directories='' -c fsync=off -c max_connections=200" >>"$dir.log" 2>&1 ||
         fail "PostgreSQL did not start; see $dir.log and $dir/log"
@@ -64,7 +64,7 @@ stop() {
 }
 
 case ${1:-} in
-    start | stop) [ -n "${2:-}" ] || fail 'which folder?'; "$1" "$(realpath -m "$2")" ;;
+    start | stop) [ -n "${2:-}" ] || fail 'missing: the folder; see --help'; "$1" "$(realpath -m "$2")" ;;
     -h | --help) usage ;;
     *) usage >&2; exit 2 ;;
 esac

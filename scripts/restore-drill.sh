@@ -1,25 +1,25 @@
 #!/usr/bin/env bash
-# The restore drill: stops the real services, drops their databases, restores them, and counts what
-# arrived.
+# The restore drill: kills the real services, drops their databases, restores them, and counts the
+# messages that arrive.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 usage() {
     cat <<'HELP'
-Makes reminders with the real services, backs up (backup.sh), kills the services and drops every database, restores
-(restore.sh, restore-reconcile.sh), starts again, and counts what arrived at the stand-ins for FCM and SES. Exits 0 when
-every reminder that was pending at the backup fired, once on each channel, on time, and nothing else did.
+Creates reminders with the real services, backs up (backup.sh), kills the services and drops every database, restores
+(restore.sh, restore-reconcile.sh), starts again, and counts the messages that arrive at the stand-ins for FCM and SES.
+Exits with 0 if every reminder that was pending at the backup was sent once on each channel and in time, and no other.
 
   restore-drill.sh [--bin DIR] [--reminders N] [--pace N] [--once] [--keep]
 
-  --bin DIR        the binaries (target/debug): the four services and sandbox; `cargo build --bins` makes them
+  --bin DIR        folder of the binaries (target/debug): the four services and sandbox; `cargo build --bins` builds them
   --reminders N    pending reminders (40)
-  --pace N         stretches the drill's times, for a slow machine (1: it takes about 90 seconds)
-  --once           restores with --sent-until: what was due between backup and loss is not to come a second time
-  --keep           keeps the folder with logs, backup and what arrived
+  --pace N         factor for the drill's times, for a slow machine (1: it takes about 90 seconds)
+  --once           restores with --sent-until: reminders due between backup and loss are not sent again
+  --keep           keeps the folder with logs, backup and messages
 
-It needs PostgreSQL's server and client programs, curl and python3. Everything is private and ends with it: a PostgreSQL of
-its own, free ports on 127.0.0.1, its own processes.
+It needs PostgreSQL's server and client programs, curl and python3. It uses a private PostgreSQL, free ports on 127.0.0.1
+and its own processes, and removes them at the end.
 HELP
 }
 
@@ -48,11 +48,11 @@ if [ "${DRILL_IS_BOUNDED:-}" != yes ]; then
 fi
 bin=$(realpath -m "$bin")
 for program in reminder-service event-service notification-scheduler notification-service sandbox; do
-    [ -x "$bin/$program" ] || fail "$bin/$program is not there: run cargo build --bins, or give --bin"
+    [ -x "$bin/$program" ] || fail "$bin/$program does not exist: run cargo build --bins, or give --bin"
 done
 for program in curl python3 psql pg_dump; do command -v "$program" >/dev/null || fail "$program is not installed"; done
 
-# Start and end of the suite.
+# Start and stop of the suite.
 
 folder=$(mktemp -d "${TMPDIR:-/tmp}/restore-drill.XXXXXX")
 chmod 755 "$folder"
@@ -62,7 +62,7 @@ finish() {
     trap - EXIT TERM INT
     if [ ${#pid[@]} != 0 ]; then { kill -KILL "${pid[@]}" && wait "${pid[@]}"; } 2>/dev/null || true; fi
     scripts/restore-cluster.sh stop "$folder/postgres"
-    if $keep || [ "$code" != 0 ]; then say "logs, backup and what arrived are in $folder"; else rm -rf "$folder"; fi
+    if $keep || [ "$code" != 0 ]; then say "logs, backup and messages are in $folder"; else rm -rf "$folder"; fi
     exit "$code"
 }
 trap finish EXIT
@@ -72,7 +72,7 @@ until_true() {
     local limit=$((SECONDS + $1 * pace)) what=$2
     shift 2
     until "$@"; do
-        [ "$SECONDS" -lt "$limit" ] || fail "waited in vain: $what (see $folder/*.log)"
+        [ "$SECONDS" -lt "$limit" ] || fail "timeout: $what (see $folder/*.log)"
         sleep 0.05
     done
 }
@@ -85,7 +85,7 @@ environment() {
     printf '%s\0' PATH="$PATH" APP_ENV=staging BIND_ADDRESS=127.0.0.1 PORT=0 ADMIN_PORT=0 BUS=postgres BUS_DATABASE_URL="$(url bus)" \
         DATABASE_URL="$(url "${database[$1]}")" FCM_ENDPOINT="$sandbox" FCM_PROJECT_CONFIG="$folder/account.json" \
         AWS_ENDPOINT_URL="$sandbox" AWS_ACCESS_KEY_ID=drill AWS_SECRET_ACCESS_KEY=drill SES_SOURCE_EMAIL=reminders@example.com \
-        OPERATOR_TOKEN=the-operators-of-the-drill
+        OPERATOR_TOKEN=token-of-the-drill
 }
 
 declare -A address=()
@@ -113,37 +113,39 @@ migrate() {
     done
 }
 
-# Calls of users.
+# Calls of the test user.
 
 as_ada=(-sf --max-time 20 -H 'X-Authenticated-Userid: ada' -H 'X-Consumer-Username: ada@example.com' -H 'Content-Type: application/json')
 at() { date -u -d "@$1" +%FT%TZ; }
 
-# Creates reminders of a group, eight due each second (the stand-in for SES accepts 14), and records
-# what is expected of them: how often each arrives on each channel, and when first.
-make_reminders() {
+# create_reminders GROUP COUNT DUE EXPECTED [FIELDS]: creates reminders of a group, eight due each
+# second (the stand-in for SES accepts 14), and records how often each is expected on each channel,
+# and when first.
+create_reminders() {
     local group=$1 count=$2 due expected=$4 more=${5:-} number id
     for number in $(seq "$count"); do
         due=$(($3 + (number - 1) / 8))
         id=$(curl "${as_ada[@]}" "${address[reminder-service]}/reminders" -d "{\"title\": \"$group $number\", \"message\": \"drill\",
             \"channels\": [\"push\", \"email\"], \"date\": \"$(at "$due")\"$more}" | sed -E 's/.*"id":"([^"]*)".*/\1/')
-        printf '%s\t%s\t%s\t%s\t%s\n' "$id" "$group" "$group $number" "$(at "$due")" "$expected" >>"$folder/made.tsv"
+        printf '%s\t%s\t%s\t%s\t%s\n' "$id" "$group" "$group $number" "$(at "$due")" "$expected" >>"$folder/created.tsv"
     done
 }
-ids_of() { awk -F '\t' -v group="$1" '$2 == group { print $1 }' "$folder/made.tsv"; }
+ids_of() { awk -F '\t' -v group="$1" '$2 == group { print $1 }' "$folder/created.tsv"; }
 
 collect() { curl -sf --max-time 20 "$sandbox/_sandbox/messages" -o "$folder/arrived.json"; }
 arrived() {
     collect
     python3 - "$folder/arrived.json" "$1" <<'PYTHON'
 import json, sys
-print(sum((it.get("title") or it.get("subject")).startswith(sys.argv[2]) for it in json.load(open(sys.argv[1]))["messages"]))
+messages = json.load(open(sys.argv[1]))["messages"]
+print(sum((message.get("title") or message.get("subject")).startswith(sys.argv[2]) for message in messages))
 PYTHON
 }
 has_arrived() { [ "$(arrived "$1")" -ge "$2" ]; }
 sleep_until() { local left=$(($1 - $(date +%s))); [ "$left" -le 0 ] || sleep "$left"; }
 is_quiet() { [ "$(sql "$1" -c "$2")" = 0 ]; }
 
-say 'a private PostgreSQL, the stand-ins for FCM and SES, the four services'
+say 'starting a private PostgreSQL, the stand-ins for FCM and SES, and the four services'
 port=$(scripts/restore-cluster.sh start "$folder/postgres")
 for name in reminder notification device bus; do sql postgres -c "create database $name"; done
 "$bin/sandbox" --port 0 --service-account "$folder/account.json" >"$folder/sandbox.log" 2>&1 &
@@ -155,34 +157,33 @@ migrate
 for service in "${services[@]}"; do start "$service"; done
 curl "${as_ada[@]}" -o /dev/null "${address[notification-service]}/device/register" -d '{"fcmToken": "phone", "type": "android", "name": "phone"}'
 
-say "making reminders: 10 that fire before the backup, $many that are pending, and those at the edges"
-# Groups of reminders. docs/operations/restore.md defines what is expected of each, by the moment of
-# its creation or due time.
+say "creating reminders: 10 that are due before the backup, $many that are pending, and edge cases"
+# docs/operations/restore.md says which messages each group is expected to cause.
 now=$(date +%s)
 again=$((now + pace * 3 + 60))
-make_reminders 'before the backup' 10 $((now + pace * 3)) 1
-make_reminders 'recurring' 3 $((now + pace * 3)) 2 ', "recurrence": {"rrule": "FREQ=MINUTELY;COUNT=2"}'
+create_reminders 'before the backup' 10 $((now + pace * 3)) 1
+create_reminders 'recurring' 3 $((now + pace * 3)) 2 ', "recurrence": {"rrule": "FREQ=MINUTELY;COUNT=2"}'
 has_all() { is_quiet notification "select $1 - count(*) from notifications where state = 'active'"; }
 until_true 20 'the first reminders arrive' has_arrived 'before the backup' 20
 until_true 20 'the first occurrences arrive' has_arrived 'recurring' 6
 
 base=$(date +%s)
 lost_at=$((base + pace * 20)) back_at=$((base + pace * 28)) pending_at=$((base + pace * 50 + many / 15))
-make_reminders 'pending' "$many" "$pending_at" 1
-make_reminders 'due while all was lost' 10 $((lost_at + pace * 4)) 1
-make_reminders 'due between backup and loss' 5 $((lost_at - pace * 3)) "$($once && echo 1 || echo 2)"
-make_reminders 'deleted in between' 3 "$pending_at" 0
-until_true 20 'the catalogue knows them all' has_all $((10 + 3 + many + 10 + 5 + 3))
+create_reminders 'pending' "$many" "$pending_at" 1
+create_reminders 'due during the outage' 10 $((lost_at + pace * 4)) 1
+create_reminders 'due between backup and loss' 5 $((lost_at - pace * 3)) "$($once && echo 1 || echo 2)"
+create_reminders 'deleted in between' 3 "$pending_at" 0
+until_true 20 'event-service knows them all' has_all $((10 + 3 + many + 10 + 5 + 3))
 
-# Messages that reminder-service had published and that had not reached the catalogue at the moment
-# of the backup.
+# Changes that reminder-service has published and event-service has not received when the backup is
+# taken.
 end TERM event-service
-make_reminders 'made in between' 5 "$pending_at" 1 ', "url": "https://example.com/", "data": {"key": "value"}, "locale": "de",
+create_reminders 'created in between' 5 "$pending_at" 1 ', "url": "https://example.com/", "data": {"key": "value"}, "locale": "de",
     "priority": "high", "timeZone": "Europe/Berlin", "notifyOffsets": [0], "expiresAfterMinutes": 60'
-make_reminders 'series made in between' 1 "$pending_at" 1 ', "timeZone": "Europe/Berlin",
+create_reminders 'series created in between' 1 "$pending_at" 1 ', "timeZone": "Europe/Berlin",
     "recurrence": {"rrule": "FREQ=YEARLY", "exdates": ["2099-01-01"], "gap": "skip", "fold": "both"}'
 for id in $(ids_of 'deleted in between'); do curl "${as_ada[@]}" -o /dev/null -X DELETE "${address[reminder-service]}/reminders/$id"; done
-until_true 20 'the topic has taken everything' is_quiet reminder 'select count(*) from outbox'
+until_true 20 'the topic has accepted everything' is_quiet reminder 'select count(*) from outbox'
 
 for name in REMINDER NOTIFICATION DEVICE; do
     export "${name}_DB_HOST=127.0.0.1" "${name}_DB_PORT=$port" "${name}_DB_USER=drill" "${name}_DB_NAME=${name,,}"
@@ -194,20 +195,20 @@ scripts/backup.sh --to "$folder/store"
 backup_took=$(python3 -c "import time; print(f'{time.time() - $started:.1f}')")
 [ "$(date +%s)" -lt $((lost_at - pace * 4)) ] || fail 'this machine is too slow for the times of the drill: give --pace 2'
 start event-service
-make_reminders 'made after the backup' 5 "$pending_at" 0
-until_true 20 'what is due before the loss arrives' has_arrived 'due between backup and loss' 10
+create_reminders 'created after the backup' 5 "$pending_at" 0
+until_true 20 'reminders due before the loss arrive' has_arrived 'due between backup and loss' 10
 
-# Compares the catalogue's result for a message of restore-reconcile.sh with that for the service's
-# own message.
-made_in_between() {
+# Prints what event-service stored of these reminders. The result of the messages of
+# restore-reconcile.sh must be the same as that of reminder-service's own messages.
+created_in_between() {
     sql notification -c "select item_id, user_email, version, state, date, notify_offsets, recurrence, content, acknowledged, occurred_at from notifications
-        where item_id = any (string_to_array('$(ids_of 'made in between' | paste -sd,),$(ids_of 'series made in between')', ',')) order by 1"
+        where item_id = any (string_to_array('$(ids_of 'created in between' | paste -sd,),$(ids_of 'series created in between')', ',')) order by 1"
 }
-until_true 20 'the catalogue knows what was made in between' has_all $((10 + 3 + many + 10 + 5 + 5 + 1 + 5))
-made_in_between >"$folder/in-between.before"
+until_true 20 'event-service knows the reminders created in between' has_all $((10 + 3 + many + 10 + 5 + 5 + 1 + 5))
+created_in_between >"$folder/in-between.before"
 
 sleep_until "$lost_at"
-say 'the loss: SIGKILL, and every database dropped; the bus with what was in it'
+say 'the loss: killing the services, dropping every database including the bus'
 collect
 end KILL "${services[@]}"
 for name in reminder notification device bus; do
@@ -215,7 +216,7 @@ for name in reminder notification device bus; do
 done
 lost=$(date +%s.%N)
 
-say 'the restore'
+say 'restoring'
 scripts/restore.sh --from "$folder/store"
 migrate
 if $once; then
@@ -226,67 +227,71 @@ fi
 restore_took=$(python3 -c "import time; print(f'{time.time() - $lost:.1f}')")
 sleep_until "$back_at"
 for service in "${services[@]}"; do start "$service"; done
+running_at=$(date +%s)
 [ "$(date +%s)" -lt $((pending_at - pace * 3)) ] || fail 'this machine is too slow for the times of the drill: give --pace 2'
 
-say "up again; waiting until the last is due"
+say "the services run again; waiting until the last reminder is due"
 sleep_until $((pending_at + many / 8))
 until_true 30 'the pending reminders arrive' has_arrived 'pending' $((many * 2))
-until_true 30 'those told again arrive' has_arrived 'made in between' 10
-made_in_between >"$folder/in-between.after"
-diff "$folder/in-between.before" "$folder/in-between.after" >&2 || fail 'what restore-reconcile.sh tells is not what reminder-service tells (see above)'
+until_true 30 'the reminders published again arrive' has_arrived 'created in between' 10
+created_in_between >"$folder/in-between.after"
+diff "$folder/in-between.before" "$folder/in-between.after" >&2 || fail 'the messages of restore-reconcile.sh differ from those of reminder-service (above)'
 sleep_until "$again"
 until_true 30 'the next occurrences arrive' has_arrived 'recurring' 12
 # Gives messages that should not arrive the time to do so.
 sleep $((pace * 3))
 collect
-say 'what the databases disagree about now: nothing is expected'
-scripts/restore-reconcile.sh --settled 0 || fail 'the databases disagree, though everything has arrived'
+say 'comparing the databases: no difference is expected'
+scripts/restore-reconcile.sh --settled 0 || fail 'the databases differ, although everything has arrived'
 
-# Counts what arrived.
+# Counts the messages.
 
-python3 - "$folder" "$waiting" "$backup_took" "$restore_took" <<'PYTHON'
+python3 - "$folder" "$waiting" "$backup_took" "$restore_took" "${lost%.*}" "$running_at" <<'PYTHON'
 import collections, datetime, json, sys
 
-folder, waiting, backup_took, restore_took = sys.argv[1:]
+folder, waiting, backup_took, restore_took, lost_at, running_at = sys.argv[1:]
 time = datetime.datetime.fromisoformat
-made = [line.rstrip("\n").split("\t") for line in open(f"{folder}/made.tsv")]
-titles = {title: (group, time(due), int(expected)) for _, group, title, due, expected in made}
+created = [line.rstrip("\n").split("\t") for line in open(f"{folder}/created.tsv")]
+titles = {title: (group, time(due), int(expected)) for _, group, title, due, expected in created}
 arrivals, unknown = collections.defaultdict(list), 0
-for it in json.load(open(f"{folder}/arrived.json"))["messages"]:
-    title = it.get("title") or it.get("subject")
+for message in json.load(open(f"{folder}/arrived.json"))["messages"]:
+    title = message.get("title") or message.get("subject")
     if title in titles:
-        arrivals[title, it["kind"]].append(time(it["at"]))
+        arrivals[title, message["kind"]].append(time(message["at"]))
     else:
         unknown += 1
 
-print(f"\n{'group':30}{'made':>6}{'expected':>10}{'arrived':>9}{'lost':>6}{'too many':>10}{'early':>7}{'latest':>10}")
+print(f"\n{'group':29}{'created':>7}{'expected':>10}{'arrived':>9}{'lost':>6}{'repeated':>10}{'early':>7}{'latest':>10}")
 faults = unknown
-for group in dict.fromkeys(row[1] for row in made):
-    mine = [title for title in titles if titles[title][0] == group]
+for group in dict.fromkeys(row[1] for row in created):
+    of_group = [title for title in titles if titles[title][0] == group]
     lost = more = early = expected = count = 0
-    late = []
-    for title in mine:
+    late, late_outside_of_outage = [], [0]
+    for title in of_group:
         _, due, times = titles[title]
         for channel in ("push", "email"):
-            came = sorted(arrivals[title, channel])
-            expected, count = expected + times, count + len(came)
-            lost, more = lost + max(0, times - len(came)), more + max(0, len(came) - times)
-            for number, at in enumerate(came):
-                # A recurring reminder is due again a minute later; the second message of a repeat
-                # has the due time of the first.
-                owed = due + datetime.timedelta(minutes=number if group == "recurring" else 0)
-                early += at < owed
-                late.append((at - owed).total_seconds())
+            arrived = sorted(arrivals[title, channel])
+            expected, count = expected + times, count + len(arrived)
+            lost, more = lost + max(0, times - len(arrived)), more + max(0, len(arrived) - times)
+            for number, at in enumerate(arrived):
+                # A recurring reminder is due again a minute later; a repeated message has the due
+                # time of the first one.
+                due_at = due + datetime.timedelta(minutes=number if group == "recurring" else 0)
+                early += at < due_at
+                late.append((at - due_at).total_seconds())
+                if not int(lost_at) <= due_at.timestamp() <= int(running_at):
+                    late_outside_of_outage.append(late[-1])
     latest = f"{max(late):.2f} s" if late else "-"
-    print(f"{group:30}{len(mine):>6}{expected:>10}{count:>9}{lost:>6}{more:>10}{early:>7}{latest:>10}")
+    print(f"{group:30}{len(of_group):>6}{expected:>10}{count:>9}{lost:>6}{more:>10}{early:>7}{latest:>10}")
     faults += lost + more + early
-    if group in ("pending", "made in between", "series made in between", "recurring") and late and max(late) > 3:
+    if group in ("pending", "created in between", "series created in between", "recurring") and max(late_outside_of_outage) > 3:
         print(f"  {group}: late")
         faults += 1
 print(f"""
-arrived and expected are messages: each reminder goes to one device and one mailbox
-occurrences pending at the backup: {waiting}; backup {backup_took} s; from the loss to restored and reconciled {restore_took} s
-what was due while everything was lost came once the services were up again, and what was made after the backup is gone.
-What was due between backup and loss came before the loss; again after it unless --once (to a device with the same collapse key)""")
+arrived and expected count messages: each reminder goes to one device and one mailbox
+occurrences pending at the backup: {waiting}; backup {backup_took} s; from the loss until restored and reconciled {restore_took} s
+Reminders due during the outage are sent when the services run again; reminders created after the backup are lost.
+Reminders due between backup and loss are sent before the loss, and again after it unless --once is given (to a device with
+the same collapse key).""")
 sys.exit(1 if faults else 0)
 PYTHON

@@ -1,19 +1,19 @@
 #!/usr/bin/env bash
-# Creates a Job from the backup's CronJob, to restore from within the cluster, where databases and
-# Secrets are.
+# Writes a Job from the backup's CronJob, to restore from within the cluster, where databases and
+# Secrets are reachable.
 set -euo pipefail
 
 usage() {
     cat <<'HELP'
-Reads the CronJob of the backup as JSON and writes a Job that runs one of its scripts once, with the same image, Secrets,
+Reads the CronJob of the backup as JSON, and writes a Job that runs a script once, with the same image, Secrets,
 account and network:
 
   kubectl -n production get cronjob prod-backup -o json \
       | scripts/restore-job.sh NAME restore.sh --backup 20250101T000000Z | kubectl create -f -
   kubectl -n production wait --for=condition=complete --timeout=2h job/NAME; kubectl -n production logs job/NAME
 
-NAME is the Job's; then one of restore.sh, restore-reconcile.sh, backup.sh with its arguments. BACKUP_PLACE is set as in the
-CronJob. A Job is tried once: a restore that stopped is looked at before it is repeated.
+NAME is the name of the Job. It is followed by restore.sh, restore-reconcile.sh or backup.sh with its arguments.
+BACKUP_PLACE is set as in the CronJob. The Job is tried once: find out why a restore failed before you repeat it.
 HELP
 }
 

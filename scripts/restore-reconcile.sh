@@ -6,30 +6,33 @@ source "$(dirname "${BASH_SOURCE[0]}")/backup-lib.sh"
 
 usage() {
     cat <<'HELP'
-Compares the three databases. They are backed up one after the other, and messages that were between them belong to none:
-after a restore a reminder may be there that nothing will ever send. --repair mends that by the messages that the services
-themselves would send, and by what their tables say:
+Compares the three databases after a restore. Backups are taken of one database after the other, and messages that were
+on their way are in none of them: without a repair, some reminders would never be sent. --repair publishes the messages
+that the services would have published, and corrects the state of occurrences:
 
   restore-reconcile.sh [--repair [--sent-until TIME]] [--verbose] [--settled MINUTES] [--work DIR]
 
-  reminders the catalogue does not know, or knows in another version    are told again (reminder:updated)
-  reminders with a delivery ahead for which the catalogue has none       get the next version, and are told again
-  notifications of reminders that are not there                          are taken back (reminder:deleted)
-  occurrences that were released and that the ledger never heard of      are released again
-  occurrences whose outcomes the catalogue never heard of                get the ledger's
+  reminders that event-service does not know, or knows in an older version   are published (reminder:updated)
+  reminders that event-service knows in a newer version                      get a higher version and are published
+  reminders with a future delivery, but without a pending occurrence         get the next version and are published
+  notifications whose reminder does not exist                                are cancelled (reminder:deleted)
+  released occurrences that never reached the ledger                         are released again
+  released occurrences whose outcome never reached event-service             get the outcome that the ledger has
 
-What the reminders database says is right. Nothing is sent twice by it: the ledger knows what was sent.
+Where they differ, the reminders database decides. Nothing is sent twice, because the ledger knows what was sent.
 
-  --repair            mends; otherwise it only tells, and exits 1 when there is something to mend
-  --sent-until TIME   what was due between the backup and the loss was sent, and the restored ledger does not know it: as long
-                      as it has not expired it would be sent once more. With the time of the loss (2025-01-01T12:00:00Z) it is
-                      not: what waits and was due by then ends as suppressed (expired), and series go on after it
-  --verbose           names each one
-  --settled MINUTES   what is younger may still be under way between running services (10; 0 while no service runs)
-  --work DIR          where lists are kept meanwhile (BACKUP_WORK_DIR, else $TMPDIR or /tmp)
+  --repair            repairs; without it, the script only reports, and exits with 1 if there are differences
+  --sent-until TIME   occurrences that were due between the backup and the loss were sent, but the restored ledger does not
+                      know it: those that have not expired would be sent again. With the time of the loss
+                      (2025-01-01T12:00:00Z) pending occurrences that were due by then end as suppressed (EXPIRED)
+                      instead, and their series continue
+  --verbose           prints the id of each difference
+  --settled MINUTES   ignores differences younger than this, whose messages may still be on their way
+                      (10; 0 if no service runs)
+  --work DIR          folder for temporary lists (BACKUP_WORK_DIR, else $TMPDIR or /tmp)
 
-After a restore it is run before the services are started, and once more, half an hour later, beside them: repeating it does
-no harm. The databases are reached as backup.sh reaches them: see backup.sh --help.
+Run it after a restore, before the services are started, and again half an hour later, while they run. It may be
+repeated without harm. For the variables of the connections see backup.sh --help.
 HELP
 }
 
@@ -47,7 +50,7 @@ while [ $# -gt 0 ]; do
 done
 [[ $settled =~ ^[0-9]{0,5}$ ]] || fail "--settled: expected minutes, not $settled"
 [ -z "$sent_until" ] || [[ $sent_until =~ ^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$ ]] || fail "--sent-until: expected a time such as 2025-01-01T12:00:00Z"
-[ -z "$sent_until" ] || $repair || fail '--sent-until changes what is sent: give --repair as well'
+[ -z "$sent_until" ] || $repair || fail '--sent-until needs --repair, because it changes what is sent'
 require psql pg_dump
 umask 077
 scratch=$(mktemp -d "$work/.reconcile.XXXXXX")
@@ -61,44 +64,44 @@ if [ -z "$settled" ]; then
     settled=$([ "$running" = 0 ] && echo 0 || echo 10)
 fi
 
-# Reminders and the catalogue.
+# Compares reminders with the notifications of event-service.
 
-# Reads the catalogue first: a reminder created meanwhile is then published once more, which changes
-# nothing, and never cancelled. Reminders of this suite give their ids to their notifications;
-# others (of a predecessor) have no row to compare with.
+# Reads the notifications first: a reminder that is created meanwhile is then published once more,
+# which changes nothing, and is not cancelled. A notification has the id of its reminder;
+# notifications of a predecessor's reminders have no row to be compared with.
 ask notification <<SQL
-\\copy (select id, version, state = 'deleted', exists (select from occurrences where notification_id = notifications.id and pending), user_id, user_email from notifications where source = 'reminder' and replace(id::text, '-', '') = item_id) to '$scratch/catalogue'
+\\copy (select id, version, state = 'deleted', exists (select from occurrences where notification_id = notifications.id and pending), user_id, user_email from notifications where source = 'reminder' and replace(id::text, '-', '') = item_id) to '$scratch/notifications'
 SQL
 
-# A reminder is wanted if its last delivery is in the future or has not expired.
+# A reminder must be known if its last delivery is in the future or has not expired.
 ask reminder <<SQL
-create temp table catalogue (id uuid primary key, version bigint, is_deleted boolean, is_waiting boolean, user_id text, user_email text);
-\\copy catalogue from '$scratch/catalogue'
-analyze catalogue;
+create temp table notification (id uuid primary key, version bigint, is_deleted boolean, is_pending boolean, user_id text, user_email text);
+\\copy notification from '$scratch/notifications'
+analyze notification;
 create temp table finding as
     select case
-            when catalogue.id is null then 'missing'
-            when catalogue.version < reminders.version then 'behind'
-            when catalogue.version > reminders.version or is_deleted then 'ahead'
+            when notification.id is null then 'missing'
+            when notification.version < reminders.version then 'behind'
+            when notification.version > reminders.version or is_deleted then 'ahead'
             else 'silent'
         end as kind,
-        reminders.id, reminders.user_id, catalogue.user_email, catalogue.version as known
-    from reminders left join catalogue using (id)
+        reminders.id, reminders.user_id, notification.user_email, notification.version as known
+    from reminders left join notification using (id)
     where case
-        when catalogue.id is null then last_at + make_interval(mins => expires_after_minutes) > now()
-        when catalogue.version < reminders.version
-            then is_waiting or last_at + make_interval(mins => expires_after_minutes) > now()
-        -- Whatever is ahead has an occurrence that waits; of a series, the next.
-        else catalogue.version > reminders.version or is_deleted or (not is_waiting and last_at > now() + interval '1 minute')
+        when notification.id is null then last_at + make_interval(mins => expires_after_minutes) > now()
+        when notification.version < reminders.version
+            then is_pending or last_at + make_interval(mins => expires_after_minutes) > now()
+        -- A reminder with a future delivery has a pending occurrence; of a series, the next.
+        else notification.version > reminders.version or is_deleted or (not is_pending and last_at > now() + interval '1 minute')
     end
     union all
-    select 'unknown', catalogue.id, catalogue.user_id, null, catalogue.version
-    from catalogue where not is_deleted and not exists (select from reminders where reminders.id = catalogue.id);
+    select 'unknown', notification.id, notification.user_id, null, notification.version
+    from notification where not is_deleted and not exists (select from reminders where reminders.id = notification.id);
 \\copy (select * from finding order by kind, id) to '$scratch/findings'
 \\copy (select distinct user_id from finding where kind <> 'unknown' and user_email is null) to '$scratch/users'
 SQL
 
-# Reminders do not have their user's e-mail address; what was sent to the same user does.
+# The reminders database has no e-mail addresses: takes them from other messages of the same user.
 : >"$scratch/addresses"
 if [ -s "$scratch/users" ]; then
     for source in notification:notifications:occurred_at device:dispatches:received_at; do
@@ -112,7 +115,7 @@ SQL
     done
 fi
 
-tell_again() {
+publish_again() {
     ask reminder <<SQL
 begin;
 create temp table finding (kind text, id uuid, user_id text, user_email text, known bigint) on commit drop;
@@ -124,9 +127,10 @@ create function pg_temp.precisely(at timestamptz) returns text language sql stab
 
 update reminders set version = known + 1 from finding where finding.id = reminders.id and kind in ('ahead', 'silent') and version <= known;
 
--- As reminder-service writes it (docs/ARCHITECTURE.md, The bus). It counts as made when it was, so that what came due since
--- is still delivered; but not so long ago that a series would be gone through from its beginning.
-with told as (
+-- The same message as reminder-service writes (docs/ARCHITECTURE.md, The bus). Its time is that of the change, so that
+-- occurrences that have become due since are still delivered; but at most one expiry ago, so that a series is not
+-- followed from its beginning.
+with published as (
     select reminders.*, greatest(updated_at, now() - make_interval(mins => expires_after_minutes)) as at,
         coalesce(finding.user_email, (select address.user_email from address where address.user_id = finding.user_id
             order by address.at desc limit 1)) as user_email
@@ -146,7 +150,7 @@ select md5(concat_ws('/', 'reconciled', id, version, at))::uuid,
     jsonb_build_object('eventItemType', 'reminder', 'eventType', 'reminder:updated', 'userId', user_id, 'schema', '2',
         'eventId', md5(concat_ws('/', 'reconciled', id, version, at))::uuid, 'version', version::text, 'occurredAt', wire_time(at)),
     '-infinity'
-from told on conflict (event_id) do nothing;
+from published on conflict (event_id) do nothing;
 
 insert into outbox (event_id, body, attributes, lease_until)
 select md5(concat_ws('/', 'reconciled', id, known, 'deleted'))::uuid,
@@ -160,18 +164,18 @@ commit;
 SQL
 }
 
-# The catalogue and the ledger.
+# Compares released occurrences with the ledger.
 
 ask notification <<SQL
 \\copy (select occurrences.id, due_at from occurrences join notifications on notifications.id = notification_id where occurrences.state = 'released' and notifications.state = 'active' and occurrences.date is not null and coalesce(released_at, due_at) <= now() - interval '$settled minutes') to '$scratch/released'
 SQL
 
-# The ledger purges old rows: an occurrence due before its first row may have been sent.
+# The ledger purges old rows: an occurrence that was due before its oldest row may have been sent.
 ask device <<SQL
 create temp table released (id uuid primary key, due_at timestamptz);
 \\copy released from '$scratch/released'
 analyze released;
-create temp table stands as
+create temp table settlement as
     select released.id, dispatches.occurrence_id is null as is_unsent, sent, failed, suppressed, sent + failed + suppressed as deliveries, at, reason
     from released
     left join dispatches on occurrence_id = released.id
@@ -185,54 +189,55 @@ create temp table stands as
         when dispatches.occurrence_id is null then released.due_at > (select coalesce(min(received_at), now() - interval '1 day') from dispatches)
         else open = 0 and at <= now() - interval '$settled minutes'
     end;
-\\copy (select * from stands where is_unsent) to '$scratch/unsent'
-\\copy (select * from stands where not is_unsent) to '$scratch/uncounted'
+\\copy (select * from settlement where is_unsent) to '$scratch/unsent'
+\\copy (select * from settlement where not is_unsent) to '$scratch/unapplied'
 SQL
 
 settle() {
-    cat "$scratch/unsent" "$scratch/uncounted" >"$scratch/stands"
+    cat "$scratch/unsent" "$scratch/unapplied" >"$scratch/settlement"
     ask notification <<SQL
 begin;
-create temp table stands (id uuid primary key, is_unsent boolean, sent int, failed int, suppressed int, deliveries int, at timestamptz, reason text) on commit drop;
-\\copy stands from '$scratch/stands'
+create temp table settlement (id uuid primary key, is_unsent boolean, sent int, failed int, suppressed int, deliveries int, at timestamptz, reason text) on commit drop;
+\\copy settlement from '$scratch/settlement'
 update occurrences set state = 'pending', released_at = null, lease_until = '-infinity'
-from stands where occurrences.id = stands.id and state = 'released' and is_unsent;
-update occurrences set sent = stands.sent, failed = stands.failed, suppressed = stands.suppressed, deliveries = stands.deliveries,
-    outcome_at = stands.at, reason = stands.reason, state = occurrence_state_of(stands.sent, stands.failed, stands.suppressed, stands.deliveries)
-from stands where occurrences.id = stands.id and state = 'released' and not is_unsent;
+from settlement where occurrences.id = settlement.id and state = 'released' and is_unsent;
+update occurrences set sent = settlement.sent, failed = settlement.failed, suppressed = settlement.suppressed, deliveries = settlement.deliveries,
+    outcome_at = settlement.at, reason = settlement.reason, state = occurrence_state_of(settlement.sent, settlement.failed, settlement.suppressed, settlement.deliveries)
+from settlement where occurrences.id = settlement.id and state = 'released' and not is_unsent;
 commit;
 SQL
 }
 
-# Prints the findings.
+# Prints the differences.
 
 of_kind() { awk -F '\t' -v kind="$1" '$1 == kind { print $2 }' "$scratch/findings" >"$scratch/$1"; }
 for kind in missing behind ahead silent unknown; do of_kind "$kind"; done
 found=0
-tell() {
+# report KIND TEXT ACTION: prints the number of differences of a kind and, with --repair, the action.
+report() {
     local count
     count=$(wc -l <"$scratch/$1")
     found=$((found + count))
     printf '%8d  %s%s\n' "$count" "$2" "$(if [ "$count" -gt 0 ] && $repair; then printf ': %s' "$3"; fi)"
     if $verbose; then awk -F '\t' '{ print "            " $1 }' "$scratch/$1"; fi
 }
-tell missing 'reminders that the catalogue does not know' 'told again'
-tell behind 'reminders that the catalogue knows in an older version' 'told again'
-tell ahead 'reminders that the catalogue knows in a newer version' 'made newer, and told again'
-tell silent 'reminders with a delivery ahead, for which nothing waits in the catalogue' 'made newer, and told again'
-tell unknown 'notifications of reminders that are not there' 'taken back'
-tell unsent 'occurrences that were released and never reached the ledger' 'will be released again'
-tell uncounted 'occurrences whose outcomes never reached the catalogue' 'counted'
+report missing 'reminders that event-service does not know' 'published'
+report behind 'reminders that event-service knows in an older version' 'published'
+report ahead 'reminders that event-service knows in a newer version' 'published with a higher version'
+report silent 'reminders with a future delivery, but without a pending occurrence' 'published with the next version'
+report unknown 'notifications whose reminder does not exist' 'cancelled'
+report unsent 'occurrences that were released and never reached the ledger' 'will be released again'
+report unapplied 'occurrences whose outcome never reached event-service' 'outcome applied'
 without=$(grep -cvxFf <(cut -f 1 "$scratch/addresses") "$scratch/users" || true)
-[ "$without" = 0 ] || printf '%8d  users of these whose e-mail address nothing tells: their next change of the reminder will\n' "$without"
+[ "$without" = 0 ] || printf '%8d  users of these whose e-mail address is not stored: no e-mail until they change the reminder\n' "$without"
 
 if [ -n "$sent_until" ]; then
-    # The scheduler ends them by its own rules, and creates what follows in their series.
+    # The scheduler then ends them as expired, and creates the next occurrences of their series.
     ended=$(ask notification -c "with passed as (update occurrences set expires_at = due_at
         where pending and due_at <= '$sent_until' and expires_at > due_at returning true) select count(*) from passed")
     printf '%8d  occurrences that were due by %s: not sent again\n' "$ended" "$sent_until"
 fi
 [ "$found" -gt 0 ] || exit 0
 $repair || exit 1
-tell_again
+publish_again
 settle

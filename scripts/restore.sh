@@ -6,26 +6,26 @@ source "$(dirname "${BASH_SOURCE[0]}")/backup-lib.sh"
 
 usage() {
     cat <<'HELP'
-Restores a backup that backup.sh made into databases that are there and empty.
+Restores a backup of backup.sh into existing, empty databases.
 
   restore.sh --from PLACE --list
   restore.sh --from PLACE [--backup ID] [--only NAME[,NAME]] [--empty DATABASE]... [--jobs N] [--work DIR]
   restore.sh --from PLACE [--backup ID] --check
 
-  --from PLACE      where backups are: a folder, or s3://bucket/prefix (BACKUP_PLACE)
+  --from PLACE      where backups are stored: a folder, or s3://bucket/prefix (BACKUP_PLACE)
   --list            prints the ids of the complete backups, oldest first
-  --backup ID       which one (the newest)
-  --check           fetches it, checks every checksum and that each dump can be read, and touches no database
-  --only NAMES      of notification, reminder, device; all three are restored otherwise, as they belong together
-  --empty DATABASE  first drops what is in this database: DATABASE is its real name (REMINDER_DB_NAME, …), to be given for
-                    each that is not empty. Nothing is ever dropped without it
+  --backup ID       the backup to restore (default: the newest)
+  --check           only downloads the backup, and checks every checksum and that each dump can be read
+  --only NAMES      one or two of notification, reminder, device (default: all three, because they belong together)
+  --empty DATABASE  first drops the content of this database, which otherwise must be empty. DATABASE is its real name
+                    (REMINDER_DB_NAME, …); repeat the option for each
   --jobs N          tables and indexes that are restored at once (2)
-  --work DIR        where a backup of S3 is fetched to (BACKUP_WORK_DIR, else $TMPDIR or /tmp)
+  --work DIR        folder for the download of a backup from S3 (BACKUP_WORK_DIR, else $TMPDIR or /tmp)
 
-It refuses, before it touches anything, when a checksum is wrong, a database is not empty, a service of the suite is
-connected to one (scale all four to 0 first), or a server is older than the one that was backed up. Afterwards every table
-has as many rows as the manifest says. The databases are reached as backup.sh reaches them: see backup.sh --help. Then run
-restore-reconcile.sh, before a service is started.
+It fails, before it changes anything, if a checksum is wrong, a database is not empty, a service of the suite is
+connected to one (scale all four to 0 first), or a server is older than the one that was backed up. At the end it
+compares the number of rows of each table with the manifest. For the variables of the connections see backup.sh --help.
+Afterwards run restore-reconcile.sh, before you start a service.
 HELP
 }
 
@@ -43,7 +43,7 @@ while [ $# -gt 0 ]; do
         *) usage >&2; fail "unknown argument: $1" ;;
     esac
 done
-[ -n "$place" ] || fail 'from where? Give --from a folder or s3://bucket/prefix, or set BACKUP_PLACE'
+[ -n "$place" ] || fail 'missing: --from, a folder or s3://bucket/prefix (or the variable BACKUP_PLACE)'
 [[ $jobs =~ ^[1-9][0-9]?$ ]] || fail "--jobs: expected 1 to 99, not $jobs"
 require psql pg_dump pg_restore sha256sum
 if is_s3 "$place"; then require aws; fi
@@ -52,10 +52,10 @@ known=$(list_backups "$place")
 if [ "$mode" = list ]; then printf '%s\n' "$known"; exit; fi
 [ -n "$known" ] || fail "there is no complete backup in $place"
 id=${id:-$(tail -n 1 <<<"$known")}
-grep -qxF -- "$id" <<<"$known" || fail "there is no complete backup $id in $place; --list shows what there is"
+grep -qxF -- "$id" <<<"$known" || fail "there is no complete backup $id in $place; --list shows the existing ones"
 
-# The ledger before the catalogue: a scheduler that is started too early then sends everything only
-# once.
+# The devices database (with the ledger) before the notifications database: if a scheduler starts
+# too early, nothing is sent twice.
 wanted=()
 for database in device reminder notification; do
     if [ -z "$only" ] || [[ ,$only, == *,$database,* ]]; then wanted+=("$database"); fi
@@ -77,9 +77,9 @@ check_checksums "$here"
 manifest=$(<"$here/manifest.json")
 made_by=$(sed -nE 's/^ *"tool": "(.*)",$/ \1/p' <<<"$manifest")
 for database in "${DATABASES[@]}"; do
-    pg_restore --list "$here/$database.dump" >/dev/null || fail "$database.dump cannot be read by pg_restore $(major_of_client); made by$made_by: if that is newer, use it, else another backup"
+    pg_restore --list "$here/$database.dump" >/dev/null || fail "pg_restore $(major_of_client) cannot read $database.dump, which was made by$made_by: use that version if it is newer, otherwise another backup"
 done
-if [ "$mode" = check ]; then say "$id is whole"; exit; fi
+if [ "$mode" = check ]; then say "$id is complete and undamaged"; exit; fi
 
 # Checks before any change.
 
@@ -103,14 +103,13 @@ for database in "${wanted[@]}"; do
     [ "$is_older" = f ] || fail "the server of the database $name is older than the one that was backed up"
     full[$database]=$(ask "$database" -c "$objects")
     if [ "${full[$database]}" != 0 ] && [[ " ${may_empty[*]} " != *" $name "* ]]; then
-        fail "the database $name is not empty (${full[$database]} tables, views, functions and types). Restore into a new one, or, if what is in it may go for good, give: --empty $name"
+        fail "the database $name is not empty (${full[$database]} tables, views, functions and types). Restore into a new one. If its content may be deleted, give: --empty $name"
     fi
 done
 
 # Restoring.
 
-# Every schema except the system's. Objects of a superuser (an extension) belong to their owner and
-# were refused above.
+# Drops every schema except those of the system.
 empty="do \$\$
 declare
     name text;
@@ -122,9 +121,9 @@ begin
 end
 \$\$"
 
-# Events name the transaction that wrote them, by which streams continue. A new server counts
-# transactions from its beginning: for it those of the old one would lie in the future, and streams
-# would show them as new one day.
+# Each event has the number of the transaction that wrote it, by which streams continue. A new
+# server counts transactions from the beginning, so the numbers of the old server would be in its
+# future, and streams would show these events again later. Number 0 prevents that.
 events_are_past="update events set received_xid = 0 where received_xid >= pg_current_xact_id()::text::bigint"
 
 restore() {
@@ -135,10 +134,10 @@ restore() {
             connect_to "$database"
             exec pg_restore --dbname="$PGDATABASE" --exit-on-error --no-owner --no-privileges --section="$section" \
                 --jobs="$([ "$section" = pre-data ] && echo 1 || echo "$jobs")" "$here/$database.dump"
-        ) || fail "$database: pg_restore stopped. Mend what it says and run this again with --empty for this database"
+        ) || fail "$database: pg_restore failed. Repair the cause (above), and run this again with --empty for this database"
         if [ "$database/$section" = notification/data ]; then ask "$database" -c "$events_are_past"; fi
     done
-    # Without the server's own tables, which only its superuser may change.
+    # Suppresses the warnings about system tables, which only a superuser may analyse.
     ask "$database" -c 'set client_min_messages = error' -c 'vacuum (analyze)'
 }
 
@@ -148,7 +147,7 @@ compare() {
         select format('select %L, %s, (select count(*) from %s)', key, value, key)
         from jsonb_each_text(:'manifest'::jsonb -> 'databases' -> :'database' -> 'rows') order by 1 \\gexec" >"$scratch/rows"
     awk -F '\t' '$2 != $3 { print "  " $1 ": " $3 " rows, of " $2; differs = 1 } END { exit differs }' "$scratch/rows" >&2 ||
-        fail "$1: it does not hold what was backed up (see above)"
+        fail "$1: the numbers of rows differ from the backup (above)"
     say "$1: $(awk -F '\t' '{ rows += $3 } END { print rows + 0 " rows in " NR " tables, as the manifest says" }' "$scratch/rows")"
 }
 

@@ -104,7 +104,7 @@ def counts(output):
 def test_reports_nothing_when_databases_agree(suite_databases):
     reminder(suite_databases, ALIKE)
     notification(suite_databases, ALIKE)
-    # The catalogue forgets what is long past; a reminder of a predecessor has no row here.
+    # event-service purges old notifications; a predecessor's reminder has no row here.
     reminder(suite_databases, PAST, due="now() - interval '1 year'")
     notification(suite_databases, str(uuid.uuid4()), item_id="65f0c0ffee")
     code, output, errors = suite_databases.reconcile("--repair")

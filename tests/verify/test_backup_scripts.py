@@ -74,7 +74,7 @@ def test_writes_times_versions_and_rows(suite_databases):
     for name, owner in OWNERS.items():
         assert told[name]["schemaVersion"] == len(list((ROOT / owner / "migrations").glob("*.sql")))
         assert told[name]["serverVersion"]
-    # The catalogue first: restore-reconcile.sh relies on it.
+    # The notifications database first: restore-reconcile.sh relies on it.
     assert told["notification"]["snapshotAt"] < min(
         told["reminder"]["snapshotAt"], told["device"]["snapshotAt"]
     )
