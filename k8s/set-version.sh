@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Writes a version into the manifests: the tags of the images, and the names of the migrations.
+# Writes a version into the manifests: the tags of the images, and the names of the migration Jobs.
 #
-#   k8s/set-version.sh VERSION [ENVIRONMENT...]             all environments when none is named
-#   k8s/set-version.sh VERSION ENVIRONMENT --colour green   that colour of its entry components alone
+#   k8s/set-version.sh VERSION [ENVIRONMENT...]             all environments if none is named
+#   k8s/set-version.sh VERSION ENVIRONMENT --colour green   only the green Deployments of its services with colours
 #
-# Applies nothing. scripts/deploy.sh takes the version it is given; what stands here is for whoever
-# applies by hand, and for the record of what an environment is meant to run.
+# Applies nothing. scripts/deploy.sh uses the version of its command line; the version in the
+# manifests is for `kubectl apply` by hand, and records the version that an environment should run.
 set -euo pipefail
 cd "$(dirname "$0")/overlays"
 
@@ -23,19 +23,19 @@ while [ $# -gt 0 ]; do
 done
 [ ${#arguments[@]} -ge 1 ] || { usage >&2; exit 2; }
 version=${arguments[0]}
-[[ $version =~ ^[0-9]+\.[0-9]+\.[0-9]+(-[0-9A-Za-z.-]+)?$ ]] || fail "Not a version: $version. It is like 2.0.0 or 2.0.0-rc.1."
+[[ $version =~ ^[0-9]+\.[0-9]+\.[0-9]+(-[0-9A-Za-z.-]+)?$ ]] || fail "Not a version: $version. Expected the form 2.0.0 or 2.0.0-rc.1."
 environments=("${arguments[@]:1}")
 [ ${#environments[@]} -gt 0 ] || environments=(*)
 
-# Tags of the suite's own images, which are those with a version and the prefix; a stand-in's
-# (ministack, postgres) stay.
+# Changes the tags of the suite's own images, which have the form VERSION-PREFIX. Tags of other
+# images (ministack, postgres) stay.
 tag() { sed -i -E "$2s/^( *newTag: )[0-9]+\.[0-9]+\.[0-9]+(-[0-9A-Za-z.-]+)?-([a-z0-9]+)\$/\1$version-\3/" "$1"; }
 
 for environment in "${environments[@]}"; do
-    [ -f "$environment/kustomization.yaml" ] || fail "No environment $environment: there is no k8s/overlays/$environment. There are: $(printf '%s ' *)"
+    [ -f "$environment/kustomization.yaml" ] || fail "No environment $environment: k8s/overlays/$environment does not exist. Environments: $(printf '%s ' *)"
     if [ -n "$colour" ]; then
-        [[ $colour =~ ^(blue|green)$ ]] || fail "Not a colour: $colour. It is blue or green."
-        [ -f "$environment/colours/kustomization.yaml" ] || fail "$environment has no colours: there is no k8s/overlays/$environment/colours."
+        [[ $colour =~ ^(blue|green)$ ]] || fail "Not a colour: $colour. Expected blue or green."
+        [ -f "$environment/colours/kustomization.yaml" ] || fail "$environment has no colours: k8s/overlays/$environment/colours does not exist."
         tag "$environment/colours/kustomization.yaml" "/name: .*-$colour\$/,/newTag:/"
         continue
     fi

@@ -1,18 +1,18 @@
 #!/usr/bin/env bash
-# Shows or switches the colour of an environment (of reminder-service and notification-service) that
-# clients reach.
+# Shows or switches the colour (of reminder-service and notification-service) that clients of an
+# environment reach.
 #
-#   scripts/blue-green.sh status ENVIRONMENT                 which one, and how both are
-#   scripts/blue-green.sh switch ENVIRONMENT [--to COLOUR]   lead clients to the other one, once it is ready for all of them
-#   scripts/blue-green.sh back ENVIRONMENT                   lead them back to the one before, at once
-#   scripts/blue-green.sh idle ENVIRONMENT                   print the colour that they do not reach: the one to deploy to
+#   scripts/blue-green.sh status ENVIRONMENT                 shows the colour that clients reach, and the pods of both
+#   scripts/blue-green.sh switch ENVIRONMENT [--to COLOUR]   switches to the other colour when enough of its pods are ready
+#   scripts/blue-green.sh back ENVIRONMENT                   switches back to the colour before, at once
+#   scripts/blue-green.sh idle ENVIRONMENT                   prints the colour that clients do not reach: deploy to this one
 #
 #   --context NAME     kubectl's context (default: the current one)
-#   --namespace NAME   where the environment is (default: its name)
-#   --timeout TIME     how long the colour may take to become ready (600s)
+#   --namespace NAME   namespace of the environment (default: its name)
+#   --timeout TIME     time within which the colour must become ready (600s)
 #
-# The switch is the label reminders/colour in the selector of the two Services. The manifests do not
-# contain it, so applying them does not change it. Before a switch the other colour gets as many
+# The label reminders/colour in the selector of the two Services decides. The manifests do not
+# contain it, so applying them does not switch. Before a switch the other colour gets as many
 # pods as clients use now; the next deployment resets its autoscaler's minimum. Both colours use the
 # same databases and queues (k8s/components/blue-green).
 set -euo pipefail
@@ -27,7 +27,7 @@ while [ $# -gt 0 ]; do
         -h | --help) usage; exit ;;
         --context) context=${2:?a context}; shift 2 ;;
         --namespace) namespace=${2:?a namespace}; shift 2 ;;
-        --timeout) timeout=${2:?a time, like 600s}; shift 2 ;;
+        --timeout) timeout=${2:?a time, such as 600s}; shift 2 ;;
         --to) to=${2:?blue or green}; shift 2 ;;
         -*) fail "Unknown option: $1. See --help." ;;
         *) arguments+=("$1"); shift ;;
@@ -35,8 +35,8 @@ while [ $# -gt 0 ]; do
 done
 [ ${#arguments[@]} -eq 2 ] || { usage >&2; exit 2; }
 action=${arguments[0]} environment=${arguments[1]}
-[[ $timeout =~ ^[0-9]+s$ ]] || fail "Not a time: $timeout. It is in seconds, like 600s."
-[[ $to =~ ^(blue|green|)$ ]] || fail "Not a colour: $to. It is blue or green."
+[[ $timeout =~ ^[0-9]+s$ ]] || fail "Not a time: $timeout. Expected seconds, such as 600s."
+[[ $to =~ ^(blue|green|)$ ]] || fail "Not a colour: $to. Expected blue or green."
 [ -z "$to" ] || [ "$action" = switch ] || fail "--to goes with switch."
 namespace=${namespace:-$environment}
 command -v kubectl > /dev/null || fail "Missing: kubectl. Install it and run again."
@@ -44,11 +44,11 @@ command -v kubectl > /dev/null || fail "Missing: kubectl. Install it and run aga
 kube() { kubectl ${context:+--context "$context"} --namespace "$namespace" "$@"; }
 other() { if [ "$1" = blue ]; then echo green; else echo blue; fi; }
 
-# look: reads everything at one moment. `services` are the two public ones; `colour_of` and
-# `before_of` are the present and former colour of each; `ready`, `wanted` and `image` are known of
-# each coloured Deployment.
-look() {
-    local kind name colour leads_to led_to count of what
+# read_state: reads all Services and Deployments with one call. `services` are the two public
+# Services, `colour_of` and `before_of` the present and former colour of each; `ready`, `wanted` and
+# `image` are those of each Deployment that has a colour.
+read_state() {
+    local kind name colour present former count of what
     services=() deployments=()
     declare -gA colour_of=() before_of=() painted=() ready=() wanted=() image=()
     # shellcheck disable=SC2016 # $ is the template's
@@ -58,15 +58,15 @@ look() {
             {{- if eq .kind "Service"}} {{template "or" index .spec.selector "reminders/colour"}} {{/* the blank before it */ -}}
                 {{with .metadata.annotations}}{{template "or" index . "reminders/colour-before"}}{{else}}-{{end}} - -
             {{- else}} - - {{or .status.readyReplicas 0}} {{.spec.replicas}} {{(index .spec.template.spec.containers 0).image}}{{end}}
-        {{end}}' > "$scratch/seen" || fail "Cannot look into the namespace $namespace (above)."
-    while read -r kind name colour leads_to led_to count of what; do
+        {{end}}' > "$scratch/seen" || fail "Cannot read the namespace $namespace (above)."
+    while read -r kind name colour present former count of what; do
         case $kind:$colour in
-            Service:-) services+=("$name") colour_of[$name]=${leads_to#-} before_of[$name]=${led_to#-} ;;
+            Service:-) services+=("$name") colour_of[$name]=${present#-} before_of[$name]=${former#-} ;;
             Deployment:blue | Deployment:green)
                 deployments+=("$name") painted[$name]=$colour ready[$name]=$count wanted[$name]=$of image[$name]=$what ;;
         esac
     done < "$scratch/seen"
-    [ "${#services[@]}" -eq 2 ] || fail "The namespace $namespace has not the Services of reminder-service and notification-service: is $environment deployed there?"
+    [ "${#services[@]}" -eq 2 ] || fail "The namespace $namespace does not have the Services of reminder-service and notification-service. Deploy $environment first, or name another --namespace."
     [ "${#deployments[@]}" -eq 4 ] ||
         fail "$environment has no colours. Add them to its overlay (k8s/overlays/$environment/kustomization.yaml, components: colours) and deploy."
     now=${colour_of[${services[0]}]} before=${before_of[${services[0]}]} mixed=
@@ -76,10 +76,10 @@ look() {
 status() {
     local colour deployment service
     if [ -n "$mixed" ]; then
-        echo "$environment: the Services lead to different colours; scripts/blue-green.sh switch $environment --to blue (or green)"
-        for service in "${services[@]}"; do echo "  $service leads to ${colour_of[$service]:-both}"; done
+        echo "$environment: the Services select different colours; run scripts/blue-green.sh switch $environment --to blue (or green)"
+        for service in "${services[@]}"; do echo "  $service selects ${colour_of[$service]:-both}"; done
     elif [ -z "$now" ]; then
-        echo "$environment: clients reach both colours; it was never switched (scripts/blue-green.sh switch $environment --to blue)"
+        echo "$environment: clients reach both colours, because it was never switched; run scripts/blue-green.sh switch $environment --to blue"
     else
         echo "$environment: clients reach $now${before:+; before, they reached $before}"
     fi
@@ -92,54 +92,54 @@ status() {
     [ -n "$now" ] && [ -z "$mixed" ]
 }
 
-# make_room COLOUR: requests as many pods of it as clients use now; `room` is the number for each of
-# its Deployments.
-make_room() {
+# request_pods COLOUR: requests as many pods of a colour as clients use now. `needed` is the number
+# for each of its Deployments.
+request_pods() {
     local deployment count
-    declare -gA room=()
+    declare -gA needed=()
     for deployment in "${deployments[@]}"; do
         [ "${painted[$deployment]}" = "$1" ] || continue
         count=1
         if [ -n "$now" ] && [ "$now" != "$1" ]; then count=${ready[${deployment%"$1"}$now]}; fi
-        room[$deployment]=$count
+        needed[$deployment]=$count
         if [ "${ready[$deployment]}" -lt "$count" ]; then
             kube patch "horizontalpodautoscaler/$deployment" --type=merge --field-manager=blue-green --patch "{\"spec\":{\"minReplicas\":$count}}"
         fi
     done
 }
 
-await_room() {
+await_pods() {
     local deployment deadline=$((SECONDS + ${timeout%s}))
-    for deployment in "${!room[@]}"; do
-        kube rollout status "deployment/$deployment" --timeout="$timeout" || fail "$deployment is not rolled out; clients reach ${now:-both} as before."
-        while [ "${ready[$deployment]}" -lt "${room[$deployment]}" ]; do
-            [ "$SECONDS" -lt "$deadline" ] || fail "$deployment has ${ready[$deployment]} ready pods and needs ${room[$deployment]}; clients reach ${now:-both} as before."
+    for deployment in "${!needed[@]}"; do
+        kube rollout status "deployment/$deployment" --timeout="$timeout" || fail "$deployment is not rolled out. Not switched: clients reach ${now:-both} as before."
+        while [ "${ready[$deployment]}" -lt "${needed[$deployment]}" ]; do
+            [ "$SECONDS" -lt "$deadline" ] || fail "$deployment has ${ready[$deployment]} ready pods and needs ${needed[$deployment]}. Not switched: clients reach ${now:-both} as before."
             sleep "${POLL_SECONDS:-2}"
-            look
+            read_state
         done
     done
 }
 
-# set_colour SERVICE COLOUR BEFORE; an empty value removes the label or the note.
+# set_colour SERVICE COLOUR BEFORE: an empty value removes the label or the annotation.
 set_colour() {
     kube patch "service/$1" --type=merge --field-manager=blue-green \
         --patch "{\"spec\":{\"selector\":{\"reminders/colour\":${2:+\"}${2:-null}${2:+\"}}},\"metadata\":{\"annotations\":{\"reminders/colour-before\":${3:+\"}${3:-null}${3:+\"}}}}"
 }
 
-# lead_to COLOUR: switches both Services or neither.
-lead_to() {
-    local service taken done=()
+# switch_to COLOUR: switches both Services or neither.
+switch_to() {
+    local service changed done=()
     for service in "${services[@]}"; do
         if set_colour "$service" "$1" "${colour_of[$service]}"; then done+=("$service"); continue; fi
-        for taken in ${done[@]+"${done[@]}"}; do set_colour "$taken" "${colour_of[$taken]}" "${before_of[$taken]}" || true; done
-        fail "Not switched: ${#done[@]} of 2 Services took the change and were set back. See above what refused it, then scripts/blue-green.sh status $environment."
+        for changed in ${done[@]+"${done[@]}"}; do set_colour "$changed" "${colour_of[$changed]}" "${before_of[$changed]}" || true; done
+        fail "Not switched: $service refused the change (above); ${#done[@]} of 2 Services had been changed and were reset. Check with scripts/blue-green.sh status $environment."
     done
     echo "$environment: clients reach $1${now:+; before, they reached $now}"
 }
 
 scratch=$(mktemp -d)
 trap 'rm -r "$scratch"' EXIT
-look
+read_state
 [ -z "$mixed" ] || [ "$action" = status ] || [ -n "$to" ] || { status >&2 || true; exit 1; }
 
 case $action in
@@ -150,21 +150,21 @@ case $action in
         ;;
     switch)
         to=${to:-${now:+$(other "$now")}}
-        [ -n "$to" ] || fail "$environment was never switched: say where to (--to blue)."
+        [ -n "$to" ] || fail "$environment was never switched: name the colour (--to blue)."
         if [ "$to" = "$now" ] && [ -z "$mixed" ]; then echo "$environment: clients reach $to already"; exit; fi
-        make_room "$to"
-        await_room
-        lead_to "$to"
+        request_pods "$to"
+        await_pods
+        switch_to "$to"
         ;;
     back)
-        [ -n "$before" ] || fail "There is nothing to go back to: $environment was not switched, or only once."
+        [ -n "$before" ] || fail "There is no colour to switch back to: $environment was not switched, or only once."
         for deployment in "${deployments[@]}"; do
             [ "${painted[$deployment]}" != "$before" ] || [ "${ready[$deployment]}" -gt 0 ] ||
-                fail "$deployment has no ready pod: going back would reach nobody. kubectl --namespace $namespace describe deployment/$deployment"
+                fail "$deployment has no ready pod, so clients would reach none. See kubectl --namespace $namespace describe deployment/$deployment"
         done
-        # Does not wait for pods: the present error is worse than a minute of few pods.
-        make_room "$before"
-        lead_to "$before"
+        # Does not wait for pods: a faulty version is worse than too few pods for a minute.
+        request_pods "$before"
+        switch_to "$before"
         ;;
-    *) fail "No action $action: it is status, switch, back or idle. See --help." ;;
+    *) fail "Unknown action: $action. Expected status, switch, back or idle." ;;
 esac

@@ -2,10 +2,10 @@
 # Values that a clone copies from its running source if they differ from the source's overlay:
 # version, number of pods, limits, variables. Sourced by scripts/clone-environment.sh, whose
 # variables it reads.
-# shellcheck disable=SC2154 # source, source_prefix, prefix and scratch are its
+# shellcheck disable=SC2154 # source, source_prefix, prefix and scratch are defined there
 
-# look_at_what_runs: asks the cluster for everything, before anything is written.
-look_at_what_runs() {
+# read_source: reads all of the source from the cluster, before anything is written.
+read_source() {
     local namespace
     namespace=$(namespace_of "$source")
     kube --namespace "$namespace" get deployments --output json > "$scratch/deployments"
@@ -13,17 +13,17 @@ look_at_what_runs() {
     kube --namespace "$namespace" get horizontalpodautoscalers --output json > "$scratch/autoscalers"
     live_version=$(jq --raw-output '[.items[].spec.template.spec.containers[].image | capture("/(?<service>[a-z-]+):(?<tag>[^@]+)") | select(.service | IN($ARGS.positional[])) | .tag] | unique | .[]' \
         --args "${ROLLOUT_ORDER[@]}" < "$scratch/deployments" | sed "s/-$source_prefix\$//")
-    [ -n "$live_version" ] || fail "Nothing of the suite runs in $namespace."
-    [ "$(wc -l <<< "$live_version")" -eq 1 ] || fail "$source runs several versions at once ($(paste -sd ' ' <<< "$live_version")): clone it when its roll-out is over, or with --from-overlay."
+    [ -n "$live_version" ] || fail "No service of the suite runs in the namespace $namespace."
+    [ "$(wc -l <<< "$live_version")" -eq 1 ] || fail "$source runs several versions at once ($(paste -sd ' ' <<< "$live_version")): wait until its roll-out has ended, or use --from-overlay."
 }
 
-# what_runs: that, as the rest of a component.
-what_runs() {
+# live_values: prints these values as the rest of a component.
+live_values() {
     live_variables
     live_pods
 }
 
-# live_variables: the ConfigMaps that pods read, by the names they have without prefix and digest.
+# live_variables: prints the ConfigMaps that pods read, by their names without prefix and digest.
 live_variables() {
     jq --raw-output --null-input --slurpfile maps "$scratch/configmaps" --slurpfile deployments "$scratch/deployments" --arg prefix "$source_prefix-" '
         ([$deployments[0].items[].spec.template.spec.containers[].envFrom // [] | .[].configMapRef.name // empty] | unique) as $read
@@ -33,14 +33,13 @@ live_variables() {
                  (.data | to_entries[] | "      - \("\(.key)=\(.value)" | @json)"))' | rename_values
 }
 
-# Names of the environment are replaced here too; a variable that a clone shares with its source is
-# kept.
+# Replaces the source's prefix in names, except in variables that a clone shares with its source.
 rename_values() {
     sed -E -e '/^ *- "(APP_ENV|JWT_[A-Z_]*|CORS_ALLOWED_ORIGINS)=/b' -e "s/(^|[^A-Za-z0-9-])$source_prefix-/\1$prefix-/g"
 }
 
-# live_pods: limits and variables of each Deployment, and its number of pods, from its autoscaler if
-# it has one.
+# live_pods: prints limits and variables of each Deployment, and its number of pods (that of its
+# autoscaler, if it has one).
 live_pods() {
     printf 'patches:\n'
     jq --raw-output --null-input --slurpfile deployments "$scratch/deployments" --slurpfile autoscalers "$scratch/autoscalers" --arg prefix "$source_prefix-" '

@@ -6,12 +6,12 @@
 #   scripts/clone-environment.sh SOURCE NEW [options]      scripts/clone-environment.sh development login --apply
 #   scripts/clone-environment.sh --destroy NEW [--keep] [--context NAME]
 #
-#   --prefix P          what stands before its names (default: ten letters and digits of NEW)
-#   --host HOST         where clients reach it (default: SOURCE's, with NEW in place of SOURCE or behind its first label)
-#   --from-overlay      as k8s/overlays/SOURCE says (default)
-#   --from-cluster      as SOURCE runs now: version, number of pods, limits and variables that somebody changed there
+#   --prefix P          prefix of its names (default: the first ten letters and digits of NEW)
+#   --host HOST         public host (default: SOURCE's, with NEW instead of SOURCE or after the first label)
+#   --from-overlay      clones k8s/overlays/SOURCE (default)
+#   --from-cluster      clones SOURCE as it runs now, including changes by hand to version, number of pods, limits and variables
 #   --version VERSION   another version than SOURCE's
-#   --apply             promote the images, and deploy it
+#   --apply             promotes the images and deploys the clone
 #   --context NAME      kubectl's context
 #
 # The result is k8s/overlays/NEW: keep, change, commit or delete it. Databases, topics, queues and
@@ -47,26 +47,26 @@ kube() { kubectl ${context:+--context "$context"} "$@"; }
 if [ -n "$destroy" ]; then
     origin=$(kube get namespace "$destroy" --ignore-not-found --output jsonpath='{.metadata.labels.reminders/clone-of}')
     folder=$MANIFESTS/overlays/$destroy
-    [ -n "$origin" ] || [ -d "$folder/clone" ] || fail "$destroy is no clone: neither its namespace nor its folder says so. Nothing was destroyed."
+    [ -n "$origin" ] || [ -d "$folder/clone" ] || fail "$destroy is no clone: neither its namespace nor its folder is marked as one. Nothing was destroyed."
     [ -z "$origin" ] || kube delete namespace "$destroy" --wait=true
-    # Objects outside of namespaces.
+    # Objects that are in no namespace.
     kube delete priorityclass --selector "reminders/environment=$destroy" --ignore-not-found
     if [ -z "$keep" ] && [ -d "$folder/clone" ]; then rm -r "$folder"; fi
-    say "$destroy is gone${keep:+; k8s/overlays/$destroy is kept}. What was made for it elsewhere is still there: databases, topics, queues, roles (infra/environments)."
+    say "$destroy is destroyed${keep:+; k8s/overlays/$destroy is kept}. Its databases, topics, queues and roles still exist (infra/environments)."
     exit
 fi
 
 [ ${#arguments[@]} -eq 2 ] || { usage >&2; exit 2; }
 source=${arguments[0]} new=${arguments[1]}
 prefix=${prefix:-$(tr -d - <<< "$new" | cut -c1-10)}
-[[ $new =~ ^[a-z]([-a-z0-9]*[a-z0-9])?$ && ${#new} -le 40 ]] || fail "Not a name for a namespace: $new. Lower-case letters, digits and hyphens, 40 at the most."
-[[ $prefix =~ ^[a-z][a-z0-9]{0,9}$ ]] || fail "Not a prefix: $prefix. Lower-case letters and digits, ten at the most, as infra/terraform asks."
+[[ $new =~ ^[a-z]([-a-z0-9]*[a-z0-9])?$ && ${#new} -le 40 ]] || fail "Not a name for a namespace: $new. Expected at most 40 lower-case letters, digits and hyphens."
+[[ $prefix =~ ^[a-z][a-z0-9]{0,9}$ ]] || fail "Not a prefix: $prefix. Expected at most ten lower-case letters and digits, as in infra/terraform."
 from=$(overlay_of "$source")
 to=$MANIFESTS/overlays/$new
-[ ! -e "$to" ] || fail "k8s/overlays/$new is there already."
+[ ! -e "$to" ] || fail "k8s/overlays/$new exists already."
 source_prefix=$(prefix_of "$source")
 for taken in $(environments); do
-    [ "$(prefix_of "$taken")" != "$prefix" ] || fail "The prefix $prefix is $taken's."
+    [ "$(prefix_of "$taken")" != "$prefix" ] || fail "The prefix $prefix is in use by $taken."
 done
 source_host=$(sed -n 's/^ *value: \([a-z0-9.-]*\.[a-z]*\)$/\1/p' "$from/environment/entry.yaml" | head -n 1)
 if [ -z "$host" ]; then
@@ -76,8 +76,8 @@ if [ -z "$host" ]; then
     esac
 fi
 
-# Names of the environment are replaced in values and comments: namespace, prefix, host. Values that
-# a clone shares with its source are kept: kind of environment, issuer of tokens, web clients.
+# Replaces the source's names (namespace, prefix, host) in values and comments. Keeps values that a
+# clone shares with its source: kind of environment, issuer of tokens, web clients.
 rename() {
     local shared='^(APP_ENV|JWT_[A-Z_]*|CORS_ALLOWED_ORIGINS)='
     sed -E -e "/$shared/b" \
@@ -90,19 +90,20 @@ rename() {
 
 scratch=$(mktemp -d)
 trap 'rm -rf "$to" "$scratch"' EXIT
-if [ -n "$from_cluster" ]; then look_at_what_runs; fi
+if [ -n "$from_cluster" ]; then read_source; fi
 cp -R "$from" "$to"
 while read -r file; do rename < "$from/${file#"$to/"}" > "$file"; done < <(find "$to" -type f)
 
-# `clone` has the additions of a clone, after everything else. A clone of a clone has one already.
+# The component `clone` has the additions of a clone and comes last. A clone of a clone has it
+# already.
 mkdir -p "$to/clone"
 {
-    printf '# A clone of %s. By these labels it is told from an environment that stays (scripts/clone-environment.sh --destroy).\n' "$source"
+    printf '# A clone of %s. The labels mark it as one that scripts/clone-environment.sh --destroy may delete.\n' "$source"
     printf 'apiVersion: kustomize.config.k8s.io/v1alpha1\nkind: Component\n'
     printf 'labels:\n  - pairs:\n      reminders/clone-of: %s\n      reminders/environment: %s\n' "$source" "$new"
-    if [ -n "$from_cluster" ]; then what_runs; fi
+    if [ -n "$from_cluster" ]; then live_values; fi
 } > "$to/clone/kustomization.yaml"
-# add_component FILE NAME: at the end of its components.
+# add_component FILE NAME: adds a component at the end of the list.
 add_component() {
     grep -q "^  - $2\$" "$1" || awk -v line="  - $2" '
         inside && !/^  / { print line; inside = 0 }
@@ -114,18 +115,18 @@ add_component() {
 add_component "$to/kustomization.yaml" clone
 add_component "$to/migrate/kustomization.yaml" ../clone
 version=${version:-${live_version:-$(sed -nE "s/^ *newTag: (.*)-$prefix\$/\1/p" "$to/environment/kustomization.yaml" | head -n 1)}}
-[ -n "$version" ] || fail "k8s/overlays/$source says no version."
+[ -n "$version" ] || fail "k8s/overlays/$source names no version."
 "$MANIFESTS/set-version.sh" "$version" "$new"
 
 # A clone must render to the same as its source except for names, and must not refer to its source.
 rendering=$scratch/rendering
 { render "$new" "$version"; render "$new" "$version" migrate; } > "$rendering"
 if grep -nE "(^|[^A-Za-z0-9-])$source_prefix-|namespace: $source\$|$source-$source_prefix-|-$source_prefix\"?\$" "$rendering" >&2; then
-    fail "k8s/overlays/$new would still name what is $source's (above). Nothing was kept."
+    fail "k8s/overlays/$new would refer to objects of $source (above). It was removed."
 fi
 objects=$(documents list "$rendering" | wc -l)
 {
-    printf '# What %s asks for, by name and key; values are never copied. Fill in a copy outside of the repository.\n' "$new"
+    printf '# The Secrets and keys that %s reads, without values. Fill in a copy outside of the repository.\n' "$new"
     secrets_in "$rendering" | awk -v namespace="$new" '
         $1 != name { name = $1; printf "---\napiVersion: v1\nkind: Secret\nmetadata:\n  name: %s\n  namespace: %s\nstringData:\n", name, namespace }
         { printf "  %s: \"\"\n", $2 }'
@@ -135,9 +136,9 @@ trap 'rm -rf "$scratch"' EXIT
 say "k8s/overlays/$new: $objects objects like $source's, version $version, prefix $prefix-, $host"
 if [ -z "$apply" ]; then
     cat <<TEXT
-what is left:
-  infra/environments: databases, topics, queues and roles of the prefix $prefix
-  the Secrets of k8s/overlays/$new/secrets.example
+next steps:
+  create databases, topics, queues and roles with the prefix $prefix (infra/environments)
+  create the Secrets of k8s/overlays/$new/secrets.example
   scripts/promote.sh $version $source $new
   scripts/deploy.sh $new $version
 TEXT

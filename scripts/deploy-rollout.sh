@@ -1,12 +1,12 @@
 # shellcheck shell=bash
-# The steps of a deployment that wait, and the actions when they fail. Sourced by scripts/deploy.sh,
-# whose variables it reads.
-# shellcheck disable=SC2154 # environment, namespace, context, timeout, version, scratch, rendering, jobs, deployments are its
+# Steps of a deployment that wait for the cluster, and what follows if they fail. Sourced by
+# scripts/deploy.sh, whose variables it reads.
+# shellcheck disable=SC2154 # environment, namespace, context, timeout, version, scratch, rendering, jobs, deployments are defined there
 
 kube() { kubectl ${context:+--context "$context"} --namespace "$namespace" "$@"; }
 
-# in_rollout_order RENDERING: the names of its Deployments. What belongs to no service (a stand-in,
-# a database) comes first.
+# in_rollout_order RENDERING: prints the names of its Deployments in the order of their roll-out.
+# Deployments of no service (a stand-in, a database) come first.
 in_rollout_order() {
     local service name known=()
     for service in "${ROLLOUT_ORDER[@]}"; do
@@ -16,7 +16,7 @@ in_rollout_order() {
     printf '%s\n' "${known[@]}"
 }
 
-# Secrets that are fetched from elsewhere are there when their ExternalSecrets are ready.
+# Waits until External Secrets has created the Secrets that it manages.
 await_external_secrets() {
     local name
     while read -r name; do
@@ -25,7 +25,7 @@ await_external_secrets() {
     done < <(documents list "$rendering" | sed -n 's|^ExternalSecret/||p')
 }
 
-# The Secrets and keys that services and migrations read.
+# secrets_read: prints the Secrets and keys that services and migrations read.
 secrets_read() { { secrets_in "$rendering"; secrets_in "$scratch/jobs.yaml"; } | sort -u; }
 
 # Checks that every Secret and key that a pod reads exists; only names are read.
@@ -34,18 +34,18 @@ check_secrets() {
     mapfile -t names < <(secrets_read | cut -d ' ' -f 1 | sort -u)
     # shellcheck disable=SC2016 # the template's variables, not the shell's
     kube get secret "${names[@]}" --ignore-not-found --output go-template='{{range .items}}{{$name := .metadata.name}}{{$name}} *{{"\n"}}{{range $key, $value := .data}}{{$name}} {{$key}}{{"\n"}}{{end}}{{end}}' \
-        > "$scratch/secrets" || fail "Cannot look for the Secrets of $namespace."
+        > "$scratch/secrets" || fail "Cannot list the Secrets of $namespace."
     if secrets_read | grep -vxF -f "$scratch/secrets" > "$scratch/missing"; then
         sed -E "s/^([^ ]*) \*$/\1/; s/^([^ ]*) (.*)/\1, key \2/; s/^/missing in $namespace: Secret /" "$scratch/missing" >&2
-        fail "Nothing was rolled out. Create what is missing (docs/operations/secrets.md) and run this again."
+        fail "Nothing was rolled out. Create the missing Secrets (docs/operations/secrets.md) and run this again."
     fi
 }
 
-# migrate: runs all Jobs at once (each has its own database) and waits for them.
+# migrate: runs all migration Jobs at once (each has its own database) and waits for them.
 migrate() {
     local job failed=() deadline=$((SECONDS + ${timeout%s}))
     say "migrating: ${jobs[*]}"
-    # A Job cannot be changed, and one that has run would not run again.
+    # A Job cannot be changed, and a completed one does not run again.
     kube delete job "${jobs[@]}" --ignore-not-found --wait=true
     kube apply -f "$scratch/jobs.yaml"
     while :; do
@@ -61,11 +61,11 @@ migrate() {
         warn "job/$job did not succeed within $timeout:"
         explain_pods "job-name=$job"
     done
-    fail "The migration failed: nothing was rolled out, $namespace runs what it ran. Mend it and deploy again."
+    fail "The migration failed. Nothing was rolled out: $namespace runs the same version as before. Repair the migration and deploy again."
 }
 
-# explain_pods SELECTOR: prints why its pods are not ready, and their last log lines. Logs contain
-# no secrets.
+# explain_pods SELECTOR: prints why the selected pods are not ready, and their last log lines. Logs
+# contain no secrets.
 explain_pods() {
     {
         kube get pods --selector "$1" --output wide || true
@@ -80,24 +80,24 @@ explain_pods() {
     } >&2
 }
 
-# Prints the Deployments as they are; and the revision of one of them.
+# deployments_now: prints all Deployments; revision_in NAME: prints the revision of one of them.
 deployments_now() { kube get deployments --output json; }
 revision_in() { jq --raw-output --arg name "$1" '.items[] | select(.metadata.name == $name) | .metadata.annotations["deployment.kubernetes.io/revision"] // ""'; }
 
-# roll_out: rolls out one Deployment after the other. `before` and `touched` are needed to go back.
+# roll_out: rolls out one Deployment after the other. `before` and `applied` are needed to roll back.
 roll_out() {
     local deployment
     before=$(deployments_now)
-    touched=()
-    trap 'go_back "It was interrupted."' INT TERM
+    applied=()
+    trap 'roll_back "The deployment was interrupted."' INT TERM
     for deployment in "${deployments[@]}"; do
-        touched+=("$deployment")
+        applied+=("$deployment")
         documents only "$scratch/deployments.yaml" "^Deployment/$deployment\$" > "$scratch/one.yaml"
-        kube apply -f "$scratch/one.yaml" || go_back "$deployment was refused."
+        kube apply -f "$scratch/one.yaml" || roll_back "$deployment was refused."
         if ! kube rollout status "deployment/$deployment" --timeout="$timeout"; then
             warn "$deployment did not become ready with $version:"
             explain_pods "$(deployments_now | selector_in "$deployment")"
-            go_back "$deployment did not become ready."
+            roll_back "$deployment did not become ready."
         fi
     done
     trap - INT TERM
@@ -105,39 +105,41 @@ roll_out() {
 
 selector_in() { jq --raw-output --arg name "$1" '.items[] | select(.metadata.name == $name) | .spec.selector.matchLabels | to_entries | map("\(.key)=\(.value)") | join(",")'; }
 
-# The configuration that kubectl applied before this run, which it keeps on the Deployment.
+# applied_before NAME: prints the configuration of a Deployment that was applied before this run;
+# kubectl keeps it in an annotation.
 applied_before() {
     jq --arg name "$1" '.items[] | select(.metadata.name == $name) | .metadata.annotations["kubectl.kubernetes.io/last-applied-configuration"] | fromjson' <<< "$before"
 }
 
-# go_back REASON: returns what this run changed to its former revision, and ends the script.
-go_back() {
+# roll_back REASON: returns the Deployments that this run changed to their former revisions, and ends
+# the script.
+roll_back() {
     trap '' INT TERM
     local deployment revision now index returned=() stuck=()
-    say "going back"
+    say "rolling back"
     now=$(deployments_now)
-    for ((index = ${#touched[@]} - 1; index >= 0; index--)); do
-        deployment=${touched[index]}
+        for ((index = ${#applied[@]} - 1; index >= 0; index--)); do
+        deployment=${applied[index]}
         revision=$(revision_in "$deployment" <<< "$before")
         if [ -z "$revision" ]; then
-            warn "deployment/$deployment is new: there is nothing to go back to. It stays as it is, for you to look at."
+            warn "deployment/$deployment is new and has no former revision. It was left as it is."
         elif [ "$(revision_in "$deployment" <<< "$now")" != "$revision" ]; then
             if kube rollout undo "deployment/$deployment" --to-revision="$revision"; then returned+=("$deployment"); else stuck+=("$deployment"); continue; fi
-            # The last applied configuration goes back too: otherwise the next merge keeps fields in
-            # which the two versions differ.
+            # Resets the annotation as well: otherwise the next `apply` would keep fields that only
+            # the failed version has.
             applied_before "$deployment" | kube apply set-last-applied -f - > /dev/null ||
-                warn "deployment/$deployment: its record of what was applied is still of $version"
+                warn "deployment/$deployment: the annotation last-applied-configuration is still that of $version"
         fi
     done
     for deployment in ${returned[@]+"${returned[@]}"}; do
         kube rollout status "deployment/$deployment" --timeout="$timeout" || stuck+=("$deployment")
     done
-    [ ${#stuck[@]} -eq 0 ] || fail "$1 Going back did not succeed for ${stuck[*]}: look at them now (kubectl --namespace $namespace describe deployment ${stuck[0]})."
-    fail "$1 ${#returned[@]} of ${#deployments[@]} Deployments went back to the revision they had; the others had not changed. The databases keep their migrations, with which the earlier version works."
+    [ ${#stuck[@]} -eq 0 ] || fail "$1 Roll-back did not succeed for ${stuck[*]}: look at them now (kubectl --namespace $namespace describe deployment ${stuck[0]})."
+    fail "$1 ${#returned[@]} of ${#deployments[@]} Deployments were rolled back to their former revision; the others had not changed. The databases keep the new migrations, with which the former version works."
 }
 
-# record_release: stores the newest twenty deployments, the newest first, as "VERSION TIME";
-# scripts/rollback.sh reads them.
+# record_release: adds this deployment to the list that scripts/rollback.sh reads: the newest twenty,
+# the newest first, as "VERSION TIME".
 record_release() {
     local name history
     name=$(prefix_of "$environment")-releases

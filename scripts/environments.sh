@@ -1,20 +1,20 @@
 # shellcheck shell=bash
 # Functions of the pipeline's scripts: names of an environment, its rendering, and the order in
-# which its services are rolled out. Sourced, never run.
+# which its services are rolled out. Sourced, not run.
 #
 # An environment is a folder of k8s/overlays. Its namespace and prefix are read from its
 # kustomization.yaml, so a clone needs no registration elsewhere.
 
-# The manifests: the k8s folder of this checkout, or of another.
+# Folder of the manifests: k8s of this checkout, or of another.
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 MANIFESTS=${MANIFESTS:-$ROOT/k8s}
 
-# Where images are kept: <registry>/<service>:<version>-<prefix>.
+# Registry of the images: <registry>/<service>:<version>-<prefix>.
 REGISTRY=${REGISTRY:-registry.example.com/reminders}
 
-# Readers of a message come before its writers: event-service reads from reminder-service and
-# notification-service, notification-service from the scheduler. The service that clients call comes
-# last, when everything behind it is new.
+# Readers of a message come before its writers: event-service reads messages of reminder-service and
+# notification-service, and notification-service those of the scheduler. The service that clients
+# call comes last, when the services behind it are new.
 # shellcheck disable=SC2034 # read by the scripts that source this file
 ROLLOUT_ORDER=(event-service notification-service notification-scheduler reminder-service)
 
@@ -25,7 +25,7 @@ fail() { printf '\033[31m%s\033[0m\n' "$*" >&2; exit 1; }
 # Prints the header comment of the calling script as its help.
 usage() { sed -n '2,/^[^#]/{/^#/s/^# \{0,1\}//p;}' "$0"; }
 
-# need TOOL...: fails with the name of the first that is missing.
+# need TOOL...: fails with the name of the first tool that is missing.
 need() {
     local tool
     for tool in "$@"; do
@@ -33,19 +33,19 @@ need() {
     done
 }
 
-# check_version VERSION: fails unless it can be part of an image's tag.
+# check_version VERSION: fails unless VERSION can be part of an image's tag.
 check_version() {
-    [[ $1 =~ ^[0-9]+\.[0-9]+\.[0-9]+(-[0-9A-Za-z.-]+)?$ ]] || fail "Not a version: $1. It is like 2.0.0 or 2.0.0-g4e7d01f0a1b2 (scripts/version.sh)."
+    [[ $1 =~ ^[0-9]+\.[0-9]+\.[0-9]+(-[0-9A-Za-z.-]+)?$ ]] || fail "Not a version: $1. Expected the form 2.0.0 or 2.0.0-g4e7d01f0a1b2 (scripts/version.sh)."
 }
 
-# overlay_of ENVIRONMENT: its folder.
+# overlay_of ENVIRONMENT: prints its folder.
 overlay_of() {
     local folder=$MANIFESTS/overlays/$1
-    [ -f "$folder/kustomization.yaml" ] || fail "No environment $1: there is no k8s/overlays/$1/kustomization.yaml. There are: $(environments | paste -sd ' ')."
+    [ -f "$folder/kustomization.yaml" ] || fail "No environment $1: k8s/overlays/$1/kustomization.yaml does not exist. Environments: $(environments | paste -sd ' ')."
     printf '%s\n' "$folder"
 }
 
-# environments: the names of all of them.
+# environments: prints the names of all environments.
 environments() {
     local file
     for file in "$MANIFESTS"/overlays/*/kustomization.yaml; do
@@ -53,11 +53,11 @@ environments() {
     done
 }
 
-# Selects documents of a rendering by kind and name. A rendering is the output of `kubectl
-# kustomize`: canonical YAML, whose own keys begin a line and whose metadata is indented by two.
-#   documents list FILE               kind and name of each
-#   documents only FILE REGEX         those whose "Kind/name" matches
-#   documents without FILE REGEX      the others
+# Selects documents of a rendering (the output of `kubectl kustomize`) by kind and name. It relies on
+# the canonical form: top-level keys begin a line, those of metadata are indented by two.
+#   documents list FILE               prints kind and name of each document
+#   documents only FILE REGEX         prints the documents whose "Kind/name" matches
+#   documents without FILE REGEX      prints the other documents
 documents() {
     awk -v want="$1" -v pattern="${3:-}" '
         function finish() {
@@ -76,11 +76,11 @@ documents() {
         END { finish() }' "$2"
 }
 
-# prefix_of ENVIRONMENT: the prefix of its names, without the hyphen; namespace_of ENVIRONMENT: its
-# namespace.
-prefix_of() { local value; value=$(said_by "$1" namePrefix); printf '%s\n' "${value%-}"; }
-namespace_of() { said_by "$1" namespace; }
-said_by() {
+# prefix_of ENVIRONMENT: prints the prefix of its names, without the hyphen. namespace_of
+# ENVIRONMENT: prints its namespace.
+prefix_of() { local value; value=$(overlay_field "$1" namePrefix); printf '%s\n' "${value%-}"; }
+namespace_of() { overlay_field "$1" namespace; }
+overlay_field() {
     local folder value
     folder=$(overlay_of "$1")
     value=$(sed -n "s/^$2: *//p" "$folder/kustomization.yaml")
@@ -88,24 +88,25 @@ said_by() {
     printf '%s\n' "$value"
 }
 
-# deployments_of RENDERING SERVICE: every Deployment that runs it; more than one where it has
+# deployments_of RENDERING SERVICE: prints the Deployments of a service; there are two if it has
 # colours.
 deployments_of() { documents list "$1" | sed -nE "s#^Deployment/(.*$2(-blue|-green)?)\$#\1#p"; }
 
-# render ENVIRONMENT VERSION [PART]: renders the environment (or a part of it: migrate) with that
-# version's images and label.
+# render ENVIRONMENT VERSION [PART]: renders the environment, or a part of it (migrate), with the
+# images and the label of a version.
 render() {
     local folder work prefix service
     folder=$(overlay_of "$1")${3:+/$3}
-    [ -f "$folder/kustomization.yaml" ] || fail "k8s/overlays/$1 has no $3: it is not deployed by a pipeline. kubectl apply -k k8s/overlays/$1"
+    [ -f "$folder/kustomization.yaml" ] || fail "k8s/overlays/$1 has no $3, so scripts cannot deploy it. Use kubectl apply -k k8s/overlays/$1"
     prefix=$(prefix_of "$1")
     work=$(mktemp -d)
     cp -R "$MANIFESTS" "$work/k8s"
     "$work/k8s/set-version.sh" "$2" "$1"
     {
         printf '# %s\nresources: [k8s%s]\n' "$folder" "${folder#"$MANIFESTS"}"
-        # On what runs it, so that nothing else changes with each version: a label for people and
-        # selectors of dashboards, and what `kubectl rollout history` shows of a revision.
+        # A label for people and for selectors of dashboards, and the text that `kubectl rollout
+        # history` shows. Only Deployments and Jobs have them, so that no other object changes with
+        # each version.
         cat <<YAML
 transformers:
   - |
@@ -126,18 +127,18 @@ transformers:
     fieldSpecs: [{kind: Deployment, path: metadata/annotations, create: true}]
 images:
 YAML
-        # kustomize reads the name as a regular expression: it matches our images in whatever
-        # registry the overlay names.
+        # kustomize reads the name as a regular expression: this one matches an image of the suite in
+        # any registry.
         for service in "${ROLLOUT_ORDER[@]}"; do
             printf '  - {name: "(.*/)?%s", newName: "%s", newTag: "%s"}\n' "$service" "$REGISTRY/$service" "$2-$prefix"
         done
     } > "$work/kustomization.yaml"
-    kubectl kustomize "$work" || { rm -r "$work"; fail "$folder does not render with version $2; see above."; }
+    kubectl kustomize "$work" || { rm -r "$work"; fail "$folder cannot be rendered with version $2 (above)."; }
     rm -r "$work"
 }
 
-# secrets_in RENDERING: each Secret and key that pods read, as "NAME KEY"; the key is * if all of it
-# is read.
+# secrets_in RENDERING: prints each Secret and key that pods read, as "NAME KEY"; the key is * if
+# they read the whole Secret.
 secrets_in() {
     documents only "$1" '^(Deployment|Job|CronJob|StatefulSet)/' | awk '
         function finish(    key) {

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Builds the images of the suite: <registry>/<service>:{VERSION}-{ENV}. `make images VERSION=2.0.0
-# ENV=dev` calls it.
+# Builds the images of the suite, <registry>/<service>:{VERSION}-{ENV}. `make images VERSION=2.0.0
+# ENV=dev` calls this script.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -8,13 +8,13 @@ usage() {
     cat <<'TEXT'
 Usage: scripts/images.sh [--push] [SERVICE...]
 
-Without a SERVICE: the four services. Others: suite, sandbox (for a desk).
+Without a SERVICE, the four services are built. Further images: suite, sandbox (for local use).
 
-  VERSION    what is built; the binaries say it for --version   (default: the workspace's version)
-  ENV        dev, stg or prod: the suffix of the tag            (default: dev)
-  REGISTRY   in front of the names, such as registry.example.com/reminders
-  ENGINE     docker, podman or buildah                          (default: the first that works)
-  BUILD_ARGS further arguments of the engine's build, split at spaces
+  VERSION      the version that the binaries print for --version  (default: that of the workspace)
+  ENV          suffix of the tag: dev, stg or prod                (default: dev)
+  REGISTRY     prefix of the names, such as registry.example.com/reminders
+  ENGINE       docker, podman or buildah                          (default: the first that works)
+  BUILD_ARGS   further arguments of the engine's build, separated by spaces
 TEXT
 }
 fail() { printf '\033[31m%s\033[0m\n' "$*" >&2; exit 1; }
@@ -33,13 +33,13 @@ done
 for service in "${services[@]}"; do
     case $service in
         reminder-service | event-service | notification-scheduler | notification-service | suite | sandbox) ;;
-        *) fail "there is no image $service; see --help" ;;
+        *) fail "unknown image $service; see --help" ;;
     esac
 done
 
 version=${VERSION:-$(sed -n '/^\[workspace.package\]/,/^\[/s/^version = "\(.*\)"/\1/p' Cargo.toml)}
 environment=${ENV:-dev}
-[[ $version =~ ^[0-9]+\.[0-9]+\.[0-9]+(-[0-9A-Za-z.-]+)?$ ]] || fail "VERSION=$version is no version such as 2.0.0 or 2.1.0-rc.1"
+[[ $version =~ ^[0-9]+\.[0-9]+\.[0-9]+(-[0-9A-Za-z.-]+)?$ ]] || fail "VERSION=$version: expected a version such as 2.0.0 or 2.1.0-rc.1"
 [[ $environment =~ ^(dev|stg|prod)$ ]] || fail "ENV=$environment: expected dev, stg or prod"
 
 engine=${ENGINE:-}
@@ -51,7 +51,7 @@ if [ -z "$engine" ]; then
 fi
 case $engine in
     docker) build=(docker build) ;;
-    podman) build=(podman build --format docker) ;; # HEALTHCHECK is docker's format
+    podman) build=(podman build --format docker) ;; # only this format has HEALTHCHECK
     buildah) build=(buildah build --format docker --layers) ;;
     *) fail "ENGINE=$engine: expected docker, podman or buildah" ;;
 esac

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Installs packages of the operating system for setup.sh and verify.sh, which source it. Lists the
-# packages first, and installs no service that runs or starts at boot.
+# Functions of setup.sh and verify.sh that install packages of the operating system. They list the
+# packages first, and leave no service that runs or starts at boot.
 
 say() { printf '\033[1m%s\033[0m\n' "$*"; }
 fail() { printf '\033[31m%s\033[0m\n' "$*" >&2; exit 1; }
 
-# Packages that the script which sources this file finds missing.
+# Packages that setup.sh or verify.sh finds missing.
 # shellcheck disable=SC2034 # read by that script
 missing=()
 
@@ -24,11 +24,11 @@ apt_update() {
     as_root apt-get update -qq
 }
 
-# Installs the packages it is given, with what they depend on.
+# Installs packages and their dependencies.
 apt_install() {
     command -v apt-get >/dev/null || fail "Missing: $*. Install it with this system's package manager and run again."
     apt_update
-    say "installing $* from this system's packages, which adds:"
+    say "installing $* from this system's packages; this adds:"
     apt-get install --simulate --no-install-recommends "$@" | awk '$1 == "Inst" { print "  " $2 }'
     case " $* " in
         *' postgresql '*)
@@ -59,13 +59,13 @@ download() {
     apt-get download -qq -o APT::Sandbox::User=root "$1"
 }
 
-# Unpacks one program of a package into a folder. The package is not installed: its services and its
-# scripts are left out.
+# Unpacks one program of a package into a folder. The package itself, with its services and scripts,
+# is not installed.
 apt_unpack() { # package, path of the program in the package, folder
     local scratch
     command -v apt-get >/dev/null || fail "Missing: $(basename "$2"). Install it and run again."
     apt-cache show "$1" >/dev/null 2>&1 || apt_update
-    say "unpacking $(basename "$2") of the package $1 into $3 (the package itself, with its service, is not installed)"
+    say "unpacking $(basename "$2") from the package $1 into $3 (the package, with its service, is not installed)"
     scratch=$(mktemp -d)
     (cd "$scratch" && { download "$1" || { apt_update && download "$1"; }; } && dpkg -x ./*.deb .)
     mkdir -p "$3"

@@ -3,11 +3,11 @@
 # digests of their tags.
 #
 #   scripts/pin-images.sh             writes the digests
-#   scripts/pin-images.sh --check     writes nothing; fails if an image is not pinned, or its tag has another digest by now
+#   scripts/pin-images.sh --check     writes nothing; fails if an image is not pinned to the present digest of its tag
 #
-# A digest is that of the index, which names the image of each platform: the same line builds on
-# x86-64 and on arm64. To move to another tag, change the tag and run this. Dependabot
-# (.github/dependabot.yml) proposes both each week.
+# Each digest is that of an index, which names an image for each platform, so that the same line
+# works on x86-64 and on arm64. To use another tag, change it and run this script. Dependabot
+# (.github/dependabot.yml) proposes new tags and digests each week.
 set -euo pipefail
 # shellcheck source=scripts/environments.sh
 source "$(dirname "${BASH_SOURCE[0]}")/environments.sh"
@@ -22,16 +22,16 @@ case ${1:-} in
 esac
 need skopeo jq git
 
-# An image as these files name it: registry, repository and tag, with or without a digest.
+# Name of an image in these files: registry, repository and tag.
 image='docker\.io/[a-z0-9][a-z0-9._/-]*:[A-Za-z0-9_][A-Za-z0-9._-]*'
 mapfile -t files < <(git grep --untracked --files-with-matches -E "$image" -- '*Dockerfile' compose.yaml 'k8s/*.yaml')
 [ ${#files[@]} -gt 0 ] || fail 'No file names an image.'
 
-# digest_of IMAGE: the digest of its index.
+# digest_of IMAGE: prints the digest of its index.
 digest_of() {
     local index
     index=$(mktemp)
-    skopeo inspect --raw "docker://$1" > "$index" || { rm -f "$index"; fail "The registry does not tell the digest of $1."; }
+    skopeo inspect --raw "docker://$1" > "$index" || { rm -f "$index"; fail "The registry returned no digest of $1."; }
     if ! jq --exit-status 'has("manifests")' "$index" >/dev/null; then
         rm -f "$index"
         fail "$1 is an image of one platform, not an index."
@@ -43,20 +43,20 @@ digest_of() {
 stale=0
 while read -r name; do
     digest=$(digest_of "$name")
-    # Every place that names it, each in its own form.
+    # Every form in which the files name it: without a digest, or with an old one.
     while read -r found; do
         [ "$found" != "$name@$digest" ] || continue
         stale=$((stale + 1))
         printf '%s -> %s\n' "$found" "$digest"
         if [ "$write" = yes ]; then
-            # The tag ends there: 1.2 is not the beginning of 1.2.3.
+            # Matches the whole tag only: 1.2, but not the beginning of 1.2.3.
             sed -i -E "s#${found//./\\.}([^A-Za-z0-9._@-]|\$)#$name@$digest\1#g" "${files[@]}"
         fi
     done < <(grep --no-filename --only-matching -E "$image(@sha256:[0-9a-f]{64})?" "${files[@]}" | awk -v name="$name" -F @ '$1 == name' | sort -u)
 done < <(grep --no-filename --only-matching -E "$image" "${files[@]}" | sort -u)
 
 if [ "$stale" = 0 ]; then
-    say 'Every image is pinned to the digest that its tag has.'
+    say 'Every image is pinned to the digest of its tag.'
 elif [ "$write" = no ]; then
-    fail "$stale images are not pinned to the digests that their tags have. Run scripts/pin-images.sh."
+    fail "$stale images are not pinned to the present digests of their tags. Run scripts/pin-images.sh."
 fi

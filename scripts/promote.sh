@@ -4,13 +4,14 @@
 #
 #   scripts/promote.sh VERSION FROM TO [--dry-run]      scripts/promote.sh 2.0.0 staging production
 #
-# A tag is never moved: if TO has another image of that name, nothing is done. A second run changes
-# nothing. Exit status 3 means that FROM does not have the version, so that a caller can build it.
+# A tag is never moved: if a tag of TO exists for another image, no image is promoted. A second run
+# changes nothing. Exit status 3 means that FROM does not have the version; a caller can then build
+# it.
 #
-#   REGISTRY           where the images are: $REGISTRY/<service>:VERSION-PREFIX
-#   SIGNED_BY          a regular expression of certificate identities: what is not signed by one of them is not promoted
-#   SIGNED_BY_ISSUER   who vouches for them (https://token.actions.githubusercontent.com)
-#   TRANSPORT          docker:// (default), or another of skopeo's, like oci:
+#   REGISTRY           registry of the images: $REGISTRY/<service>:VERSION-PREFIX
+#   SIGNED_BY          a regular expression of certificate identities; an image that none of them signed is not promoted
+#   SIGNED_BY_ISSUER   issuer of these certificates (https://token.actions.githubusercontent.com)
+#   TRANSPORT          docker:// (default), or another transport of skopeo, such as oci:
 set -euo pipefail
 # shellcheck source=scripts/environments.sh
 source "$(dirname "${BASH_SOURCE[0]}")/environments.sh"
@@ -38,14 +39,14 @@ to_prefix=$(prefix_of "$to")
 errors=$(mktemp)
 trap 'rm -f "$errors"' EXIT
 
-# digest REFERENCE: prints the digest; empty if there is no such tag; fails if the registry does not
-# answer.
+# digest REFERENCE: prints the digest, or nothing if the tag does not exist. Fails if the registry
+# does not answer.
 digest() {
     if skopeo inspect --format '{{.Digest}}' "$TRANSPORT$1" 2> "$errors"; then return; fi
     grep -qiE 'manifest unknown|name unknown|no descriptor found|no such file' "$errors" || fail "Cannot look up $1: $(tail -n 1 "$errors")"
 }
 
-# Checks everything before it changes anything: a version is promoted completely or not at all.
+# Checks all images before it changes a tag, so that a version is promoted completely or not at all.
 declare -A source_digest
 pending=()
 for service in "${ROLLOUT_ORDER[@]}"; do
@@ -53,12 +54,12 @@ for service in "${ROLLOUT_ORDER[@]}"; do
     target=$REGISTRY/$service:$version-$to_prefix
     source_digest[$service]=$(digest "$source")
     if [ -z "${source_digest[$service]}" ]; then
-        warn "There is no $source. A version is built once, for the first environment it runs in: has it been in $from?"
+        warn "There is no $source. A version is built once, for the first environment that it runs in: did $from ever run it?"
         exit 3
     fi
     target_digest=$(digest "$target")
     if [ "$target_digest" = "${source_digest[$service]}" ]; then
-        printf '%s is %s already\n' "$target" "$target_digest"
+        printf '%s already has the digest %s\n' "$target" "$target_digest"
     elif [ -n "$target_digest" ]; then
         fail "$target is another image ($target_digest) than $source (${source_digest[$service]}). A tag is never moved; build a new version."
     else
@@ -83,6 +84,6 @@ for service in ${pending[@]+"${pending[@]}"}; do
     fi
     skopeo copy --quiet --all --preserve-digests "$TRANSPORT$REGISTRY/$service:$version-$from_prefix" "$TRANSPORT$target"
     copied=$(digest "$target")
-    [ "$copied" = "${source_digest[$service]}" ] || fail "$target became $copied, not ${source_digest[$service]}."
-    printf '%s is %s\n' "$target" "$copied"
+    [ "$copied" = "${source_digest[$service]}" ] || fail "$target has the digest $copied after the copy, not ${source_digest[$service]}."
+    printf '%s has the digest %s\n' "$target" "$copied"
 done

@@ -1,18 +1,18 @@
 #!/usr/bin/env bash
 # Publishes the images that `make images` built: pushes each with the tag of its first environment,
-# attaches its contents (SBOM) and origin (SLSA provenance), and signs all three. scripts/promote.sh
-# does the rest.
+# attaches its bill of materials (SBOM) and its SLSA provenance, and signs all three.
+# scripts/promote.sh adds the tags of further environments.
 #
 #   scripts/publish.sh VERSION ENVIRONMENT [--output FOLDER] [--no-sign]      scripts/publish.sh 2.0.0 development
 #
-# Output in FOLDER (target/publish): images.txt (service and digest, a line each), SERVICE.spdx.json
-# and SERVICE.provenance.json. A tag that exists and is signed is not changed; one that exists
-# unsigned is an error, because its origin is unknown.
+# Output in FOLDER (target/publish): images.txt (a line with service and digest for each image),
+# SERVICE.spdx.json and SERVICE.provenance.json. A tag that exists and is signed is not changed. A
+# tag that exists and is not signed is an error, because its origin is unknown.
 #
-#   REGISTRY    where images go: $REGISTRY/<service>:VERSION-PREFIX; log in before (docker login)
-#   SIGNED_BY   a regular expression of the identities whose signature on an existing tag counts
-# Signing is keyless: cosign gets a certificate for the identity that runs this, in GitHub Actions
-# by `id-token: write`.
+#   REGISTRY    registry of the images: $REGISTRY/<service>:VERSION-PREFIX; log in first (docker login)
+#   SIGNED_BY   a regular expression of the identities whose signatures on existing tags are accepted
+# Signing is keyless: cosign gets a certificate for the identity that runs this script (in GitHub
+# Actions by `id-token: write`).
 set -euo pipefail
 # shellcheck source=scripts/environments.sh
 source "$(dirname "${BASH_SOURCE[0]}")/environments.sh"
@@ -41,7 +41,7 @@ mkdir -p "$output"
 errors=$(mktemp)
 trap 'rm -f "$errors"' EXIT
 
-# published REFERENCE: prints its digest, if the registry has it.
+# published REFERENCE: prints its digest, or nothing if the registry does not have it.
 published() {
     if skopeo inspect --format '{{.Digest}}' "docker://$1" 2> "$errors"; then return; fi
     grep -qiE 'manifest unknown|name unknown' "$errors" || fail "Cannot look up $1: $(tail -n 1 "$errors")"
@@ -74,20 +74,20 @@ for service in "${ROLLOUT_ORDER[@]}"; do
     if [ -n "$digest" ]; then
         printf '%s %s\n' "$service" "$digest" >> "$output/images.txt"
         if [ -n "$sign" ]; then
-            is_signed "$REGISTRY/$service@$digest" || fail "$tag is there and not signed by ${SIGNED_BY}. Remove it from the registry, and run this again."
+            is_signed "$REGISTRY/$service@$digest" || fail "$tag exists and is not signed by ${SIGNED_BY}. Remove it from the registry and run this again."
         fi
-        printf '%s is published already, as %s\n' "$tag" "$digest"
+        printf '%s is published already, with the digest %s\n' "$tag" "$digest"
         continue
     fi
     say "publishing $tag"
     docker push --quiet "$tag" > /dev/null
     digest=$(published "$tag")
-    [ -n "$digest" ] || fail "$tag was pushed and is not there."
+    [ -n "$digest" ] || fail "$tag was pushed, but the registry does not have it."
     printf '%s %s\n' "$service" "$digest" >> "$output/images.txt"
     "$ROOT/scripts/sbom.sh" "$service" "$version" --output "$output/$service.spdx.json"
     provenance "$service" > "$output/$service.provenance.json"
     [ -n "$sign" ] || continue
-    # Signs last: an image with a signature has everything.
+    # Signs last, so that a signed image has all its attestations.
     cosign attest --yes --type spdxjson --predicate "$output/$service.spdx.json" "$REGISTRY/$service@$digest"
     cosign attest --yes --type slsaprovenance1 --predicate "$output/$service.provenance.json" "$REGISTRY/$service@$digest"
     cosign sign --yes "$REGISTRY/$service@$digest"

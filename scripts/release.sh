@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Releases: version of Cargo.toml, section of CHANGELOG.md and tag agree.
+# Checks and prepares releases: Cargo.toml, the newest section of CHANGELOG.md and the tag must name
+# the same version.
 #
-#   scripts/release.sh check [TAG]         do they? Without a tag: as they are between releases, too
-#   scripts/release.sh notes [VERSION]     that version's section, as the notes of its release (default: the newest)
-#   scripts/release.sh prepare VERSION     writes the number and today's date where they belong; commits nothing
+#   scripts/release.sh check [TAG]         checks that; without a tag, the section may be unreleased
+#   scripts/release.sh notes [VERSION]     prints the section of a version (default: that of Cargo.toml)
+#   scripts/release.sh prepare VERSION     writes the version and today's date into the files; commits nothing
 #
 # Between releases the newest section is `## Unreleased (VERSION)`, where VERSION is the next
 # version and that of Cargo.toml. `prepare` turns it into `## VERSION (DATE)`. The next change needs
@@ -15,10 +16,10 @@ cd "${PROJECT:-$ROOT}"
 
 cargo_version() { awk '/^\[/ {section = $0} section == "[workspace.package]" && $1 == "version" {gsub(/"/, "", $3); print $3}' Cargo.toml; }
 
-# The newest section's heading, without its hashes.
+# heading: prints the heading of the newest section, without its hashes.
 heading() { awk '/^## / {sub(/^## /, ""); print; exit}' CHANGELOG.md; }
 
-# section VERSION: its lines, without the heading and without empty lines around them.
+# section VERSION: prints its lines, without the heading and without leading and trailing empty lines.
 section() {
     awk -v version="$1" '
         /^## / {
@@ -30,8 +31,8 @@ section() {
         END { for (i = first; first && i <= last; i++) print lines[i] }' CHANGELOG.md
 }
 
-# The packages of Cargo.lock that come from this repository (they have no source) and have another
-# version than $1.
+# stale_locked VERSION: prints the packages of Cargo.lock that belong to this repository (they have
+# no source) and have another version.
 stale_locked() {
     awk -v RS= -v version="$1" '
         /^\[\[package\]\]/ && !/\nsource = / {
@@ -54,11 +55,11 @@ check() {
     else
         faults+=("CHANGELOG.md's newest heading is \"$newest\", not \"Unreleased (VERSION)\" or \"VERSION (YYYY-MM-DD)\"")
     fi
-    [ -n "$(section "$version")" ] || faults+=("CHANGELOG.md says nothing about $version")
-    [ -z "$tag" ] || [ "$tag" = "v$version" ] || faults+=("the tag is $tag, Cargo.toml says $version: the tag would be v$version")
+    [ -n "$(section "$version")" ] || faults+=("CHANGELOG.md has no section for $version, or an empty one")
+    [ -z "$tag" ] || [ "$tag" = "v$version" ] || faults+=("the tag is $tag, but Cargo.toml says $version: the tag must be v$version")
     local stale
     stale=$(stale_locked "$version" | paste -sd ',' | sed 's/,/, /g')
-    [ -z "$stale" ] || faults+=("Cargo.lock has $stale; run cargo update --workspace")
+    [ -z "$stale" ] || faults+=("Cargo.lock contains $stale; run cargo update --workspace")
     if [ ${#faults[@]} -gt 0 ]; then
         printf '\033[31mVersion, changelog and tag do not agree:\033[0m\n' >&2
         printf '  %s\n' "${faults[@]}" >&2
@@ -70,10 +71,10 @@ check() {
 prepare() {
     local version=$1 before newest today
     check_version "$version"
-    [[ $version == *-* ]] && fail "A release has a number only, like 2.1.0."
+    [[ $version == *-* ]] && fail "A release has three numbers and no suffix, such as 2.1.0."
     before=$(cargo_version)
     newest=$(heading)
-    [[ $newest == Unreleased* ]] || fail "CHANGELOG.md has no \"## Unreleased (…)\" at its head: there is nothing to release."
+    [[ $newest == Unreleased* ]] || fail "CHANGELOG.md does not begin with a section \"## Unreleased (…)\": there is nothing to release."
     ! git rev-parse --quiet --verify "v$version" >/dev/null || fail "The tag v$version exists already."
     today=$(date -u +%F)
     sed -i "0,/^## Unreleased.*/s//## $version ($today)/" CHANGELOG.md
@@ -82,13 +83,13 @@ prepare() {
         cargo update --workspace --offline --quiet
     fi
     check
-    say "what is left"
+    say "next steps"
     cat <<TEXT
-  make openapi                                 # the APIs' descriptions carry the version
+  make openapi                                 # the openapi.json files contain the version
   make test
   git commit -am "$version"
   git tag -a v$version -m "$version"
-  git push --atomic origin HEAD:main v$version # the tag with the commit: its images are then built as $version
+  git push --atomic origin HEAD:main v$version # together, so that the images are built as $version
 TEXT
 }
 
@@ -97,10 +98,10 @@ case ${1:-} in
     notes)
         version=${2:-$(cargo_version)}
         notes=$(section "${version#v}")
-        [ -n "$notes" ] || fail "CHANGELOG.md says nothing about ${version#v}."
+        [ -n "$notes" ] || fail "CHANGELOG.md has no section for ${version#v}, or an empty one."
         printf '%s\n' "$notes"
         ;;
-    prepare) prepare "${2:?a version, like 2.1.0}" ;;
+    prepare) prepare "${2:?a version, such as 2.1.0}" ;;
     -h | --help) usage ;;
     *) usage >&2; exit 2 ;;
 esac

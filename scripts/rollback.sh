@@ -2,12 +2,12 @@
 # Rolls back: deploys a version that the environment ran before, with the manifests of that version.
 #
 #   scripts/rollback.sh ENVIRONMENT [VERSION] [--here] [--dry-run] [--colour NAME] [--context NAME] [--timeout TIME]
-#   scripts/rollback.sh ENVIRONMENT --list            what it ran, the newest first
+#   scripts/rollback.sh ENVIRONMENT --list            lists the versions that the environment ran, the newest first
 #
-# Without VERSION: the version before the present one. The manifests come from the commit that it
-# was built from, in a separate checkout; --here uses those of this checkout. The databases do not
-# change: migrations only add (CONTRIBUTING.md), so that one release back is safe and more than one
-# is not promised. With blue-green, scripts/blue-green.sh back is faster.
+# Without VERSION, the version before the present one is deployed. The manifests come from a separate
+# checkout of the commit that it was built from; --here uses those of this checkout. The databases do
+# not change: migrations only add within a release (CONTRIBUTING.md), so a roll-back by one release is
+# safe; one by several releases may not work. With blue-green, scripts/blue-green.sh back is faster.
 set -euo pipefail
 # shellcheck source=scripts/environments.sh
 source "$(dirname "${BASH_SOURCE[0]}")/environments.sh"
@@ -41,10 +41,10 @@ fi
 present=${history%% *}
 if [ -z "$version" ]; then
     version=$(awk -v present="$present" '$1 != present {print $1; exit}' <<< "$history")
-    [ -n "$version" ] || fail "$environment has only ever run $present: there is nothing to go back to."
+    [ -n "$version" ] || fail "$environment has run no other version than $present: there is none to roll back to."
 fi
 check_version "$version"
-grep -q "^$version " <<< "$history" || warn "$environment has not run $version among its last twenty deployments."
+grep -q "^$version " <<< "$history" || warn "$version is not among the last twenty deployments of $environment."
 
 if [ -z "$here" ]; then
     commit=$("$ROOT/scripts/version.sh" --commit "$version")
@@ -53,5 +53,5 @@ if [ -z "$here" ]; then
     git -C "$ROOT" worktree add --quiet --detach "$checkout/tree" "$commit"
     options+=(--manifests "$checkout/tree/k8s")
 fi
-say "$environment runs $present; going back to $version"
+say "$environment runs $present; rolling back to $version"
 "$ROOT/scripts/deploy.sh" "$environment" "$version" --no-migrations ${options[@]+"${options[@]}"}

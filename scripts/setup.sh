@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Installs what the tests need and this machine lacks: PostgreSQL's server binaries, cargo-nextest,
+# Installs the missing requirements of the tests: PostgreSQL's server binaries, cargo-nextest,
 # sqlx-cli and MiniStack (a local AWS, in .venv). Lists what it installs, or fails and says what to
-# do.
+# install.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -1,8 +1,7 @@
 #!/usr/bin/env bash
-# Writes (or, with --check, compares) the offline data of the compile-time checked SQL in .sqlx,
-# against the migrations as they stand, on the throw-away cluster of the tests. One database serves
-# all crates: each service's tables are in a schema of their own there, and the search path names
-# them all.
+# Writes (or, with --check, compares) the offline data of the checked SQL in .sqlx, according to the
+# present migrations, on the temporary PostgreSQL of the tests. All crates share one database:
+# the tables of each service are in a schema of their own, and the search path names all schemas.
 #   scripts/sqlx-prepare.sh [--check]
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -14,7 +13,7 @@ with_path() { printf '%s?options=-csearch_path%%3D%s' "$url" "$1"; }
 cargo sqlx database drop -y -f --database-url "$url" >/dev/null 2>&1 || true
 cargo sqlx database create --database-url "$url"
 owners=(reminder-service event-service notification-service)
-# sqlx-cli has no call that makes a schema; a migration can.
+# sqlx-cli has no command that creates a schema, but a migration can create one.
 scratch=$(mktemp -d)
 trap 'rm -r "$scratch"; cargo sqlx database drop -y -f --database-url "$url" >/dev/null' EXIT
 printf 'create schema %s;\n' "${owners[@]//-/_}" > "$scratch/1_schemas.sql"

@@ -9,23 +9,23 @@ usage() {
 Usage: scripts/terraform-local.sh COMMAND [OPTIONS]
 
 Commands:
-  apply     make or bring up to date what is described; write the services' variables to --output
-  plan      say what apply would change; exit status 0 when nothing, 2 when something
-  destroy   take all of it away
-  check     do all of this against a MiniStack of its own, and see that it holds (some minutes)
+  apply     creates or updates the resources, and writes the services' variables to --output
+  plan      prints what apply would change; exit status 0: nothing, 2: something
+  destroy   deletes all resources
+  check     tests all of this against a MiniStack of its own (some minutes)
 
 Options:
-  --endpoint URL        the emulator's address (http://127.0.0.1:4566)
-  --state DIR           where Terraform keeps its state and its working data; made if it is not there
-  --output FILE         the variables as a JSON object, or as KEY=value lines where FILE ends in .env
-  --region REGION       the region that the emulator plays (us-east-1)
+  --endpoint URL        address of the emulator, such as http://127.0.0.1:4566 (required)
+  --state DIR           folder for Terraform's state and working data; created if it does not exist (required)
+  --output FILE         file for the variables, as a JSON object, or as KEY=value lines if its name ends in .env
+  --region REGION       region (us-east-1)
   --prefix PREFIX       prefix of every name (local)
-  --source-email ADDR   the sender of e-mails (reminders@example.com)
+  --source-email ADDR   sender of e-mails (reminders@example.com)
   --enveloped QUEUE     a queue (event, notification, ses-feedback) that gets SNS's JSON envelope instead of raw messages;
-                        may be given more than once
+                        may be repeated
 
 Environment:
-  TF_PLUGIN_MIRROR      a folder of providers to take the AWS provider from, instead of its registry
+  TF_PLUGIN_MIRROR      folder of Terraform providers that is used instead of the registry
 
 Example:
   GATEWAY_PORT=4566 .venv/bin/ministack &
@@ -62,7 +62,7 @@ while [ $# -gt 0 ]; do
 done
 
 if [ "$command" = check ]; then
-    [ -x .verify/venv/bin/pytest ] || fail 'The tools are not installed: run make verify once.'
+    [ -x .verify/venv/bin/pytest ] || fail 'The tools are not installed. Run make verify once.'
     exec .verify/venv/bin/pytest tests/verify/applied_databases.py tests/verify/applied_terraform.py -v -rs
 fi
 
@@ -76,11 +76,11 @@ state=$(cd "$state" && pwd)
 
 raw=''
 for queue in "${enveloped[@]}"; do
-    case "$queue" in event | notification | ses-feedback) raw+="${raw:+,}\"$queue\":false" ;; *) fail "There is no queue $queue: event, notification, ses-feedback." ;; esac
+    case "$queue" in event | notification | ses-feedback) raw+="${raw:+,}\"$queue\":false" ;; *) fail "Unknown queue $queue. Expected event, notification or ses-feedback." ;; esac
 done
 export TF_VAR_endpoint=$endpoint TF_VAR_raw_message_delivery="{$raw}"
 export TF_DATA_DIR=$state/data TF_IN_AUTOMATION=1 TF_INPUT=0 CHECKPOINT_DISABLE=1
-# A named CLI configuration that does not exist would cause a warning in each command only.
+# A configured file that does not exist would only cause a warning in each command.
 [ -z "${TF_CLI_CONFIG_FILE:-}" ] || [ -f "$TF_CLI_CONFIG_FILE" ] || unset TF_CLI_CONFIG_FILE
 
 mirror=${TF_PLUGIN_MIRROR:-}
@@ -101,7 +101,7 @@ case "$command" in
         terraform destroy -no-color -auto-approve -lock-timeout=60s >&2
         ;;
     apply)
-        say "applying infra/environments/local to $endpoint (SQS's settling takes Terraform a minute and a half)"
+        say "applying infra/environments/local to $endpoint (Terraform waits a minute and a half for SQS)"
         terraform apply -no-color -auto-approve -lock-timeout=60s >&2
         case "$output" in
             '') terraform output -json variables ;;

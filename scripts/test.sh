@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Everything that must hold before a change lands; the cheapest checks come first. `make test` calls
-# it.
+# Runs all checks and tests that a change must pass, the cheapest first. `make test` calls this
+# script.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export SQLX_OFFLINE=true
@@ -8,7 +8,7 @@ unset DATABASE_URL
 
 step() { printf '\n\033[1m== %s (%s s)\033[0m\n' "$1" "$SECONDS"; }
 
-step 'what the tests need'
+step 'requirements of the tests'
 scripts/setup.sh
 step 'format'
 cargo fmt --all --check

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Verifies what is not Rust: manifests, infrastructure, pipeline, Dockerfile, rules, scripts
-# (tests/verify). Installs its pinned tools into .verify, and lists what else it installs. `make
-# verify` calls it and passes arguments to pytest (-k kubernetes).
+# Runs the checks of everything that is not Rust: manifests, infrastructure, pipeline, Dockerfile,
+# rules, scripts (tests/verify). Installs its pinned tools into .verify, and lists what else it
+# installs. `make verify` calls this script; its arguments go to pytest (-k kubernetes).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -31,7 +31,7 @@ if ! cmp -s tests/verify/package.json .verify/package.json; then
     (cd .verify && mv package.json.new package.json && npm install --silent --no-audit --no-fund) || { rm -f .verify/package.json; fail 'npm could not install tests/verify/package.json'; }
 fi
 
-# MiniStack needs another botocore than the tools above.
+# In an environment of its own, because it needs another version of botocore than the tools above.
 if ! cmp -s tests/requirements.txt .venv/requirements.txt; then
     say "installing $(tr '\n' ' ' < tests/requirements.txt)into .venv"
     python3 -m venv .venv

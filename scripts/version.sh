@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# Prints the version of a commit, with which its images are tagged before the environment's suffix.
+# Prints the version of a commit: its images have the tags VERSION-SUFFIX, with a suffix for each
+# environment.
 #
-#   scripts/version.sh [COMMIT]              2.0.0 if the commit carries the tag v2.0.0, else 2.0.0-g and 12 digits of the commit
-#   scripts/version.sh --commit VERSION      the other way round: the commit that a version was built from
-#   scripts/version.sh --prefix ENVIRONMENT  what stands behind it in that environment's tags
+#   scripts/version.sh [COMMIT]              prints 2.0.0 if the commit has the tag v2.0.0, else 2.0.0-g and 12 digits of the commit
+#   scripts/version.sh --commit VERSION      prints the commit that a version was built from
+#   scripts/version.sh --prefix ENVIRONMENT  prints the suffix of an environment's image tags (the prefix of its names)
 #
-# The number is Cargo.toml's. It needs the repository's tags (in CI: a checkout with fetch-depth 0).
+# The number comes from Cargo.toml. The repository's tags must be present (in CI: fetch-depth 0).
 set -euo pipefail
 # shellcheck source=scripts/environments.sh
 source "$(dirname "${BASH_SOURCE[0]}")/environments.sh"
@@ -15,7 +16,7 @@ case ${1:-} in
     --commit)
         check_version "${2:?a version}"
         if [[ $2 =~ -g([0-9a-f]{12})$ ]]; then ref=${BASH_REMATCH[1]}; else ref=v$2; fi
-        git rev-parse --verify --quiet "$ref^{commit}" || fail "This repository has no $ref. Fetch it (git fetch --tags origin), or give the manifests yourself."
+        git rev-parse --verify --quiet "$ref^{commit}" || fail "This repository has no $ref. Fetch it (git fetch --tags origin), or use the manifests of this checkout (rollback.sh --here)."
         exit
         ;;
     --prefix) prefix_of "${2:?an environment}"; exit ;;

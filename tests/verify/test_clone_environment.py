@@ -216,9 +216,9 @@ def test_destroys_clones_only(name, manifests, cluster):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["development", "staging"], "is there already"),
+        (["development", "staging"], "exists already"),
         (["development", "Login"], "Not a name"),
-        (["development", "login", "--prefix", "prod"], "production's"),
+        (["development", "login", "--prefix", "prod"], "in use by production"),
         (["development", "login", "--prefix", "much-too-long"], "Not a prefix"),
         (["nowhere", "login"], "No environment nowhere"),
     ],

@@ -241,7 +241,7 @@ def test_keeps_colour_until_other_is_ready(cluster):
     blue_green(cluster, "switch", "production", "--to", "blue")
     cluster.put(with_pods(cluster.item("Deployment", "prod-reminder-service-blue"), 9))
     done = blue_green(cluster, "switch", "production", "--timeout", "1s")
-    assert done.returncode == 1 and "needs 9; clients reach blue as before" in done.stderr
+    assert done.returncode == 1 and "needs 9. Not switched: clients reach blue as before" in done.stderr
     assert colours(cluster) == ["blue", "blue"]
 
 

@@ -97,7 +97,7 @@ def test_refuses_to_promote_missing_image(machine, registry, staged):
     assert (
         done.returncode == 3
         and "There is no" in done.stderr
-        and "has it been in staging" in done.stderr
+        and "did staging ever run it" in done.stderr
     )
     assert in_production(registry) == {}, "a version arrives whole or not at all"
 

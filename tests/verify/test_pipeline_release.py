@@ -62,13 +62,13 @@ def test_accepts_versions_of_this_project():
         ({"heading": "2.1.0 (2026-02-28)"}, "v2.1.0", ""),
         ({"heading": "2.1.0 (2026-02-28)"}, None, ""),
         ({}, "v2.1.0", "still unreleased"),
-        ({"heading": "2.1.0 (2026-02-28)"}, "v2.1.1", "the tag would be v2.1.0"),
-        ({"heading": "2.1.0 (2026-02-28)"}, "2.1.0", "the tag would be v2.1.0"),
+        ({"heading": "2.1.0 (2026-02-28)"}, "v2.1.1", "the tag must be v2.1.0"),
+        ({"heading": "2.1.0 (2026-02-28)"}, "2.1.0", "the tag must be v2.1.0"),
         ({"heading": "Unreleased (2.2.0)"}, None, "of 2.2.0, Cargo.toml says 2.1.0"),
         ({"heading": "2.2.0 (2026-02-28)"}, None, "of 2.2.0, Cargo.toml says 2.1.0"),
         ({"heading": "Unreleased"}, None, 'heading is "Unreleased"'),
-        ({"lines": "\n\n"}, None, "says nothing about 2.1.0"),
-        ({"locked": "2.0.0"}, None, "Cargo.lock has event-service 2.0.0"),
+        ({"lines": "\n\n"}, None, "has no section for 2.1.0"),
+        ({"locked": "2.0.0"}, None, "Cargo.lock contains event-service 2.0.0"),
     ],
 )
 def test_reports_disagreeing_versions(state, tag, said, project):

@@ -137,11 +137,11 @@ def remember(cluster, *versions):
 @pytest.mark.parametrize(
     ("arguments", "history", "said"),
     [
-        ([], ["2.1.0", "2.1.0", "2.0.0"], "going back to 2.0.0"),
-        ([], ["2.0.0", "2.1.0", "2.0.0"], "going back to 2.1.0"),
-        (["2.0.0"], ["2.2.0", "2.1.0", "2.0.0"], "going back to 2.0.0"),
-        (["1.9.0"], ["2.1.0", "2.0.0"], "has not run 1.9.0"),
-        ([], ["2.0.0"], "nothing to go back to"),
+        ([], ["2.1.0", "2.1.0", "2.0.0"], "rolling back to 2.0.0"),
+        ([], ["2.0.0", "2.1.0", "2.0.0"], "rolling back to 2.1.0"),
+        (["2.0.0"], ["2.2.0", "2.1.0", "2.0.0"], "rolling back to 2.0.0"),
+        (["1.9.0"], ["2.1.0", "2.0.0"], "1.9.0 is not among the last twenty"),
+        ([], ["2.0.0"], "there is none to roll back to"),
         ([], [], "has not deployed anything"),
     ],
 )
@@ -150,4 +150,4 @@ def test_reports_target_of_rollback(arguments, history, said, cluster):
         remember(cluster, *history)
     done = cluster.run("rollback.sh", "development", *arguments, "--here", "--dry-run")
     assert said in done.stdout + done.stderr
-    assert (done.returncode == 0) == ("going back to" in done.stdout)
+    assert (done.returncode == 0) == ("rolling back to" in done.stdout)

@@ -46,11 +46,11 @@ class Edge(http.server.BaseHTTPRequestHandler):
     ("fault", "said"),
     [
         ("", ""),
-        ("down", "reminder-service asks who is there"),
-        ("half", "notification-service asks who is there"),
-        ("believes", "a claimed identity is not believed by notification-service"),
-        ("unsigned", "a token that nobody signed is not believed"),
-        ("open", "metrics are not outside"),
+        ("down", "reminder-service refuses a call without identity"),
+        ("half", "notification-service refuses a call without identity"),
+        ("believes", "notification-service refuses an identity without proof"),
+        ("unsigned", "an unsigned token is refused"),
+        ("open", "metrics are not reachable"),
     ],
 )
 def test_detects_each_fault(fault, said):
