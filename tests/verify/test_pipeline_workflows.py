@@ -313,7 +313,7 @@ def test_promotes_before_migration_and_roll_out():
     assert (
         names.index("Promote")
         < names.index("Migrate and roll out")
-        < names.index("Look at it from outside")
+        < names.index("Check from outside")
     )
 
 
