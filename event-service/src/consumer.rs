@@ -20,7 +20,7 @@ use tokio::{task::spawn_blocking, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    incoming::{Incoming, Refusal},
+    domain::incoming::{Incoming, Refusal},
     store::{ApplyError, Store},
 };
 

@@ -16,7 +16,7 @@ use super::{
     notifications::{NotificationView, OccurrenceView},
 };
 use crate::{
-    identity::{Source, notification_id},
+    domain::identity::{Source, notification_id},
     store::EventFilter,
 };
 

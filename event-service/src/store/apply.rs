@@ -18,10 +18,10 @@ use sqlx::{PgConnection, Postgres, Transaction};
 use uuid::Uuid;
 
 use super::{Store, notifications::NotificationState};
-use crate::{
-    events::notification_event,
+use crate::domain::{
     identity::Source,
     incoming::{Change, Effect, Incoming},
+    notification_event::notification_event,
     plan::{self, Known, Plan},
 };
 

@@ -3,7 +3,7 @@
 use bus::Settlement;
 use chrono::{DateTime, Utc};
 use contract::{EventType, ReminderData, Snooze, occurrence_id};
-use event_service::identity::{Source, notification_id};
+use event_service::domain::identity::{Source, notification_id};
 use service::consumer::Handler;
 
 use crate::fixture::{

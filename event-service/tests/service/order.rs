@@ -92,8 +92,8 @@ async fn seen(
 ) -> (Option<StoredNotification>, BTreeMap<DateTime<Utc>, (String, [i32; 4])>) {
     // By the item's own id: an occurrence may be known by its outcome before its notification is.
     let item_id = item.parse().expect("an id");
-    let id = event_service::identity::notification_id(
-        event_service::identity::Source::Reminder,
+    let id = event_service::domain::identity::notification_id(
+        event_service::domain::identity::Source::Reminder,
         &item_id,
     );
     let sql = "select due_at, state::text, sent, failed, suppressed, deliveries from occurrences

@@ -9,7 +9,7 @@ use bus::{
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use contract::{Envelope, EventType, occurrence_id};
-use event_service::{
+use event_service::domain::{
     incoming::{Change, Effect, Incoming, RequestedNotification},
     plan,
 };

@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 use sqlx::PgConnection;
 
 use super::{ApplyError, revision_commands};
-use crate::incoming::{Effect, Incoming};
+use crate::domain::incoming::{Effect, Incoming};
 
 /// Advisory lock that every batch of version 2.0.0 shares. An erasure takes it alone, so that a
 /// replica of that version has ended its batches before the erasure is committed. To go with the

@@ -8,7 +8,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::ChangedNotification;
-use crate::plan::Delivery;
+use crate::domain::plan::Delivery;
 
 /// Rows to write, in the order of their ids.
 #[derive(Default)]

@@ -8,7 +8,7 @@ use contract::{DeliveryState, OutcomeData, ReasonCode};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::incoming::{Effect, Incoming};
+use crate::domain::incoming::{Effect, Incoming};
 
 /// Outcomes of one occurrence in a batch, independent of their order.
 struct Tally {

@@ -9,7 +9,7 @@ use contract::{
 use recurrence::{Delivery, DeliverySchedule};
 use uuid::Uuid;
 
-use crate::identity::{Source, notification_id};
+use super::identity::{Source, notification_id};
 
 /// An event and its effect.
 #[derive(Debug, Clone, PartialEq)]

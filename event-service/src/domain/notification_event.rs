@@ -4,7 +4,7 @@ use contract::{Event, EventType, Schema};
 use serde_json::{Value, json};
 use service::outbox::OutboxMessage;
 
-use crate::{
+use super::{
     identity::{Source, notification_event_id},
     plan::{Known, Plan},
 };

@@ -25,7 +25,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, TimeDelta, Utc};
 use contract::{Envelope, Reason, ReminderData};
 
-use crate::incoming::{Change, RequestedNotification};
+use super::incoming::{Change, RequestedNotification};
 
 /// Largest number of missed times of a recurring notification that a late event adds, besides the
 /// next one.

@@ -1,0 +1,6 @@
+//! Rules of notifications and their occurrences, without any input or output.
+
+pub mod identity;
+pub mod incoming;
+pub(crate) mod notification_event;
+pub mod plan;
