@@ -22,14 +22,16 @@ use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    backlog_metrics::{self, Sources},
     config::Config,
     consumer::{Events, PATIENCE},
     erasure::{self, DeadLetters},
-    purge, routes,
+    routes,
     store::{MIGRATOR, SESSION, Store},
+    tasks::{
+        backlog_metrics::{self, Sources},
+        purge, watchdog,
+    },
     telemetry::METRICS,
-    watchdog,
 };
 
 /// Events in one batch at the most.

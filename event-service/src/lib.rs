@@ -6,16 +6,14 @@
 //! what is due.
 
 pub mod app;
-mod backlog_metrics;
 pub mod config;
 pub mod consumer;
 pub mod domain;
 pub mod erasure;
-pub mod purge;
 mod routes;
 pub mod store;
+pub mod tasks;
 mod telemetry;
-mod watchdog;
 
 pub use app::{App, EventService, migrate};
 pub use config::Config;

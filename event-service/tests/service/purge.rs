@@ -3,8 +3,8 @@
 use chrono::{DateTime, Utc};
 use contract::EventType;
 use event_service::{
-    purge::purge_kind,
     store::{Kind, PURGED_AT_ONCE, Purged},
+    tasks::purge::purge_kind,
 };
 use serde_json::json;
 use uuid::Uuid;

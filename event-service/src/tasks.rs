@@ -1,0 +1,5 @@
+//! Background tasks: their timing, their metrics and their logs.
+
+pub(crate) mod backlog_metrics;
+pub mod purge;
+pub(crate) mod watchdog;
