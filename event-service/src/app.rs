@@ -24,7 +24,6 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     config::Config,
     consumer::{Events, PATIENCE},
-    erasure::{self, DeadLetters},
     routes,
     store::{MIGRATOR, SESSION, Store},
     tasks::{
@@ -32,6 +31,7 @@ use crate::{
         purge, watchdog,
     },
     telemetry::METRICS,
+    usecases::erase_user::{self, DeadLetters},
 };
 
 /// Events in one batch at the most.
@@ -241,7 +241,7 @@ async fn work(
         event_queue: config.bus.event_queue.clone(),
         notification_queue: config.bus.notification_queue.clone(),
     };
-    let eraser = erasure::run(store.clone(), letters, shutdown.clone());
+    let eraser = erase_user::run(store.clone(), letters, shutdown.clone());
     let eraser = spawn_essential("erasures", shutdown, eraser);
     let settings = ConsumerSettings {
         queue: config.bus.event_queue.clone(),

@@ -4,3 +4,4 @@ pub mod identity;
 pub mod incoming;
 pub(crate) mod notification_event;
 pub mod plan;
+pub(crate) mod revision_commands;

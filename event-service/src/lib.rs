@@ -9,11 +9,11 @@ pub mod app;
 pub mod config;
 pub mod consumer;
 pub mod domain;
-pub mod erasure;
 mod routes;
 pub mod store;
 pub mod tasks;
 mod telemetry;
+pub mod usecases;
 
 pub use app::{App, EventService, migrate};
 pub use config::Config;

@@ -1,12 +1,12 @@
 //! All SQL of event-service.
 
-mod apply;
 mod audit;
 mod backlog;
 mod catalogue;
 mod erasures;
 mod export;
 mod notifications;
+pub(crate) mod occurrences;
 mod page;
 mod partitions;
 mod purge;
@@ -19,7 +19,7 @@ use std::sync::Arc;
 use sqlx::{PgPool, migrate::Migrator};
 use tokio::sync::Notify;
 
-pub use apply::ApplyError;
+pub use crate::usecases::apply_events::ApplyError;
 pub use audit::{Action, NewAction};
 pub use backlog::Signals;
 pub use catalogue::{Cursor, EventFilter, EventRow};
@@ -44,9 +44,9 @@ pub const SESSION: &[(&str, &str)] = &[("plan_cache_mode", "force_custom_plan"),
 /// The notifications database.
 #[derive(Debug, Clone)]
 pub struct Store {
-    pool: PgPool,
+    pub(crate) pool: PgPool,
     /// Wakes the deletion of erased users' rows.
-    erasures: Arc<Notify>,
+    pub(crate) erasures: Arc<Notify>,
 }
 
 impl Store {

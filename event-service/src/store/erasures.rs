@@ -9,7 +9,8 @@ use db::interval;
 use sqlx::postgres::types::PgInterval;
 use uuid::Uuid;
 
-use super::{Store, apply::erasure::precedes};
+use super::Store;
+use crate::usecases::record_erasures::precedes;
 
 /// Rows of one kind that one transaction deletes at most.
 pub const CHUNK: i64 = 1_000;

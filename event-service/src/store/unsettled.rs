@@ -18,7 +18,8 @@ use service::outbox::OutboxMessage;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{ApplyError, Store, apply::revision_commands};
+use super::{ApplyError, Store};
+use crate::domain::revision_commands;
 
 /// Advisory lock of the watchdog: one replica runs at a time.
 const WATCHDOG: i64 = 0x7761_7463_6864_6f67;

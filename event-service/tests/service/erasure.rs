@@ -6,8 +6,8 @@ use bus::{Message, QueueSpec, Received, Settlement, SharedBus, Topology};
 use chrono::{DateTime, Utc};
 use contract::{DeliveryState, Envelope, Event, EventType, OutcomeData, new_id};
 use event_service::{
-    erasure::{DeadLetters, Progress, erase_next},
     store::{ERASED_AT_ONCE, Pass, Store},
+    usecases::erase_user::{DeadLetters, Progress, erase_next},
 };
 use serde_json::{Value, json};
 use service::consumer::Handler;

@@ -4,11 +4,6 @@
 //! locking each other out; what still collides (with a scheduler's marks) is rolled back by the
 //! server and applied again.
 
-pub(super) mod erasure;
-mod occurrences;
-mod outcomes;
-pub(super) mod revision_commands;
-
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
@@ -17,13 +12,15 @@ use service::outbox::{self, OutboxMessage};
 use sqlx::{PgConnection, Postgres, Transaction};
 use uuid::Uuid;
 
-use super::{Store, notifications::NotificationState};
+use super::{record_erasures, record_outcomes};
 use crate::domain::{
     identity::Source,
     incoming::{Change, Effect, Incoming},
     notification_event::notification_event,
     plan::{self, Known, Plan},
+    revision_commands,
 };
+use crate::store::{NotificationState, Store, occurrences};
 
 /// Error that rolled back a batch: none of its events is applied.
 #[derive(Debug, thiserror::Error)]
@@ -54,11 +51,11 @@ impl ApplyError {
 type Items<'a> = BTreeMap<Uuid, (Source, Vec<(&'a Envelope, &'a Change)>)>;
 
 /// One notification of a batch: its source, its stored state and its new state.
-struct ChangedNotification<'a> {
-    id: Uuid,
-    source: Source,
-    known: Option<&'a Known>,
-    plan: Plan<'a>,
+pub(crate) struct ChangedNotification<'a> {
+    pub(crate) id: Uuid,
+    pub(crate) source: Source,
+    pub(crate) known: Option<&'a Known>,
+    pub(crate) plan: Plan<'a>,
 }
 
 impl Store {
@@ -69,12 +66,12 @@ impl Store {
     /// [`ApplyError`]: nothing was applied.
     pub async fn apply(&self, incoming: &[&Incoming]) -> Result<Vec<OutboxMessage>, ApplyError> {
         let mut transaction = self.pool.begin().await?;
-        let erasure::Remaining { incoming, noted } =
-            erasure::apply(&mut transaction, incoming).await?;
-        let incoming = outcomes::drop_known(&mut transaction, incoming).await?;
+        let record_erasures::Remaining { incoming, noted } =
+            record_erasures::apply(&mut transaction, incoming).await?;
+        let incoming = record_outcomes::drop_known(&mut transaction, incoming).await?;
         let fresh = add_to_catalogue(&mut transaction, &incoming).await?;
         let messages = change_notifications(&mut transaction, &fresh).await?;
-        outcomes::count(&mut transaction, &fresh).await?;
+        record_outcomes::count(&mut transaction, &fresh).await?;
         outbox::insert(&mut *transaction, &messages).await?;
         transaction.commit().await?;
         if noted {

@@ -7,8 +7,7 @@ use contract::{Reason, occurrence_id};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::ChangedNotification;
-use crate::domain::plan::Delivery;
+use crate::{domain::plan::Delivery, usecases::apply_events::ChangedNotification};
 
 /// Rows to write, in the order of their ids.
 #[derive(Default)]
@@ -58,7 +57,7 @@ impl Rows {
 
 /// Cancels occurrences that are no longer required, and creates those that are or makes them
 /// pending again. Released occurrences and those with an outcome stay unchanged.
-pub(super) async fn replace(
+pub(crate) async fn replace(
     connection: &mut PgConnection,
     changes: &[ChangedNotification<'_>],
     replaced: &[Uuid],

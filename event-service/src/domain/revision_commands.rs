@@ -12,9 +12,9 @@ use contract::{
 use service::outbox::OutboxMessage;
 use sqlx::PgConnection;
 
-use super::{ApplyError, ChangedNotification};
+use crate::usecases::apply_events::{ApplyError, ChangedNotification};
 
-pub(super) async fn insert_for(
+pub(crate) async fn insert_for(
     connection: &mut PgConnection,
     changes: &[ChangedNotification<'_>],
 ) -> Result<(), ApplyError> {
@@ -85,7 +85,7 @@ fn command(
 }
 
 /// Inserts commands, which the scheduler publishes on the notification topic.
-pub(in crate::store) async fn insert(
+pub(crate) async fn insert(
     connection: &mut PgConnection,
     commands: &[OutboxMessage],
 ) -> Result<(), ApplyError> {

@@ -1,7 +1,7 @@
 //! Records the erasures of a batch, and drops late events of erased users.
 //!
 //! Nothing waits for an erasure: it is noted in the transaction of its batch, and
-//! [`super::super::erasures`] deletes the user's rows afterwards. A batch whose look at
+//! [`super::erase_user`] deletes the user's rows afterwards. A batch whose look at
 //! `erased_users` came too early to see the erasure is waited for there, by the number of its
 //! transaction, which is why each batch takes that number before it looks (ADR 13).
 
@@ -13,8 +13,11 @@ use service::outbox::OutboxMessage;
 use sha2::{Digest, Sha256};
 use sqlx::PgConnection;
 
-use super::{ApplyError, revision_commands};
-use crate::domain::incoming::{Effect, Incoming};
+use super::apply_events::ApplyError;
+use crate::domain::{
+    incoming::{Effect, Incoming},
+    revision_commands,
+};
 
 /// Advisory lock that every batch of version 2.0.0 shares. An erasure takes it alone, so that a
 /// replica of that version has ended its batches before the erasure is committed. To go with the
@@ -55,7 +58,7 @@ pub(super) async fn apply<'a>(
     Ok(Remaining { incoming: remaining, noted })
 }
 
-pub(in crate::store) fn digest(user_id: &str) -> Vec<u8> {
+pub(crate) fn digest(user_id: &str) -> Vec<u8> {
     Sha256::digest(user_id.as_bytes()).to_vec()
 }
 
@@ -95,7 +98,7 @@ fn precedes_erasure(event: &Incoming, erased: &HashMap<Vec<u8>, DateTime<Utc>>) 
 /// Returns whether an event precedes an erasure. An outcome is of the time at which its delivery
 /// was asked for (`asked_for`), however much later the delivery was made. Where that is not known,
 /// messages of 2.0.0, it is the earlier of the time of delivery and the outcome's own.
-pub(in crate::store) fn precedes(
+pub(crate) fn precedes(
     event_type: EventType,
     occurred_at: DateTime<Utc>,
     asked_for: Option<DateTime<Utc>>,
