@@ -5,6 +5,8 @@
 //! receipts, and a long outage would end in the dead-letter queue. The loop around it keeps the
 //! batch hidden meanwhile.
 
+mod decode;
+
 use std::{panic::resume_unwind, sync::Arc, time::Duration};
 
 use bus::{Received, Rejection, Settlement};
@@ -20,9 +22,10 @@ use tokio::{task::spawn_blocking, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    domain::incoming::{Incoming, Refusal},
+    domain::incoming::Incoming,
     store::{ApplyError, Store},
 };
+pub use decode::{Refusal, decode};
 
 /// Longest time that a batch is held while the database is unreachable. A message may be received
 /// ten times: that many holds outlast any outage that ends by itself.
@@ -107,7 +110,7 @@ impl Handler for Events {
 /// Reads a batch. Rules are tried out as they are read: a batch that has some is read off the
 /// threads that answer probes.
 async fn read(batch: &[Received]) -> Vec<Result<Incoming, Refusal>> {
-    let read_all = |batch: &[Received]| batch.iter().map(Incoming::read).collect();
+    let read_all = |batch: &[Received]| batch.iter().map(decode).collect();
     if !batch.iter().any(|received| received.body.contains("rrule")) {
         return read_all(batch);
     }

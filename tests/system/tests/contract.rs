@@ -9,9 +9,12 @@ use bus::{
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use contract::{Envelope, EventType, occurrence_id};
-use event_service::domain::{
-    incoming::{Change, Effect, Incoming, RequestedNotification},
-    plan,
+use event_service::{
+    consumer::decode,
+    domain::{
+        incoming::{Change, Effect, RequestedNotification},
+        plan,
+    },
 };
 use notification_service::{
     channels::{
@@ -300,7 +303,7 @@ fn sent(
 /// Processes a message as event-service, the scheduler and notification-service do, up to the
 /// request to the provider.
 fn process(received: &Received, templates: &Templates) -> Result<(), String> {
-    let incoming = Incoming::read(received).map_err(|refusal| refusal.to_string())?;
+    let incoming = decode(received).map_err(|refusal| refusal.to_string())?;
     let Effect::Notification { change, .. } = &incoming.effect else {
         return Err("no notification".to_owned());
     };
