@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     config::Config,
-    consumer::{Events, PATIENCE},
+    consumer::{EventHandler, OUTAGE_HOLD},
     routes,
     store::{MIGRATOR, SESSION, Store},
     tasks::{
@@ -31,7 +31,10 @@ use crate::{
         purge, watchdog,
     },
     telemetry::METRICS,
-    usecases::erase_user::{self, DeadLetters},
+    usecases::{
+        apply_events::ApplyEvents,
+        erase_user::{self, DeadLetters},
+    },
 };
 
 /// Events in one batch at the most.
@@ -227,7 +230,8 @@ async fn work(
     shutdown: &CancellationToken,
 ) -> anyhow::Result<()> {
     let consumed = CancellationToken::new();
-    let (relay, relay_handle) = Relay::new(pool, Arc::clone(&bus), config.bus.event_topic.clone());
+    let (relay, relay_handle) =
+        Relay::new(pool.clone(), Arc::clone(&bus), config.bus.event_topic.clone());
     let relay = relay.with_user_share(config.user_events);
     let relay = spawn_essential("relay", shutdown, relay.run(consumed.clone()));
     let purge = purge::run(store.clone(), config.retention, shutdown.clone());
@@ -250,7 +254,8 @@ async fn work(
         visibility: VISIBILITY,
         dead_letters_kept: config.bus.dead_letters_kept,
     };
-    let handler = Arc::new(Events::new(store, relay_handle, PATIENCE, shutdown.clone()));
+    let apply = ApplyEvents { pool, relay_handle, erasure_recorded: store.erasures };
+    let handler = Arc::new(EventHandler::new(apply, OUTAGE_HOLD, shutdown.clone()));
     consumer::run(bus, settings, handler, shutdown.clone()).await;
     consumed.cancel();
     relay.await?;

@@ -1,100 +1,60 @@
-//! Consumes the event queue: a batch becomes one transaction, or, when one of its messages makes it
-//! fail, several, until that message stands alone.
+//! Consumer of the event queue. A batch becomes one transaction; if one of its messages makes that
+//! fail, it becomes several, until that message is isolated.
 //!
-//! While the database is away a batch is held and tried again: giving it back would use up its
-//! receipts, and a long outage would end in the dead-letter queue. The loop around it keeps the
-//! batch hidden meanwhile.
+//! While the database is unreachable a batch is held and tried again: a return to the queue would
+//! use up its receipts, and a long outage would end in the dead-letter queue. The consumer's loop
+//! keeps the batch hidden meanwhile.
 
 mod decode;
 
 use std::{panic::resume_unwind, sync::Arc, time::Duration};
 
 use bus::{Received, Rejection, Settlement};
-use db::FailureClass;
-use service::{
-    consumer::{
-        Handler,
-        isolation::{Attempt, Failure, Isolation, Outcome},
-    },
-    outbox::RelayHandle,
+use service::consumer::{
+    Handler,
+    isolation::{Isolation, Outcome},
 };
 use tokio::{task::spawn_blocking, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-use crate::{
-    domain::incoming::Incoming,
-    store::{ApplyError, Store},
-};
+use crate::{domain::incoming::Incoming, usecases::apply_events::ApplyEvents};
 pub use decode::{Refusal, decode};
 
 /// Longest time that a batch is held while the database is unreachable. A message may be received
 /// ten times: that many holds outlast any outage that ends by itself.
-pub const PATIENCE: Duration = Duration::from_secs(10 * 60);
+pub const OUTAGE_HOLD: Duration = Duration::from_secs(10 * 60);
 
-/// Applies the events of a queue.
+/// Handler of the event queue.
 #[derive(Clone)]
-pub struct Events {
-    store: Store,
-    outbox: RelayHandle,
+pub struct EventHandler {
+    apply: ApplyEvents,
     isolation: Arc<Isolation>,
 }
 
-/// Events of a batch, applied in one transaction.
-struct Apply<'a>(&'a Events);
-
-impl Events {
-    /// A handler that applies events to a store and hands facts to a relay. It holds a batch while
-    /// the database is away, for `patience` and until the token is cancelled.
+impl EventHandler {
+    /// Creates a handler that holds a batch for up to `outage_hold` while the database is
+    /// unreachable, or until the token is cancelled.
     #[must_use]
-    pub fn new(
-        store: Store,
-        outbox: RelayHandle,
-        patience: Duration,
-        shutdown: CancellationToken,
-    ) -> Self {
-        Self { store, outbox, isolation: Arc::new(Isolation::new(patience, shutdown)) }
+    pub fn new(apply: ApplyEvents, outage_hold: Duration, shutdown: CancellationToken) -> Self {
+        Self { apply, isolation: Arc::new(Isolation::new(outage_hold, shutdown)) }
     }
 }
 
-impl<'a> Attempt for Apply<'a> {
-    type Item = &'a Incoming;
-    type Error = ApplyError;
-
-    async fn attempt(&self, incoming: &[&'a Incoming]) -> Result<(), ApplyError> {
-        let messages = self.0.store.apply(incoming).await?;
-        self.0.outbox.after_commit(messages);
-        Ok(())
-    }
-}
-
-impl Failure for ApplyError {
-    fn class(&self) -> FailureClass {
-        match self {
-            Self::Json(_) => FailureClass::Data,
-            Self::Database(error) => db::failure_class(error),
-            Self::MadeMeanwhile => FailureClass::Conflict,
-        }
-    }
-
-    fn detail(&self) -> String {
-        let code = self.sqlstate().unwrap_or_else(|| "none".to_owned());
-        format!("the event cannot be applied (SQLSTATE {code})")
-    }
-}
-
-impl Handler for Events {
+impl Handler for EventHandler {
     async fn handle(&self, batch: &[Received]) -> Vec<Settlement> {
         let started = Instant::now();
-        let read = read(batch).await;
-        let readable: Vec<&Incoming> = read.iter().flatten().collect();
-        let mut outcomes = self.isolation.apply(&Apply(self), &readable).await.into_iter();
+        let mut events = Vec::with_capacity(batch.len());
+        let decoded = decode_all(batch).await.into_iter();
+        let refusals: Vec<Option<Refusal>> =
+            decoded.map(|decoded| decoded.map(|event| events.push(event)).err()).collect();
+        let mut outcomes = self.isolation.apply(&self.apply, &events).await.into_iter();
         let mut settlements = Vec::with_capacity(batch.len());
-        for (read, received) in read.iter().zip(batch) {
-            settlements.push(match read {
-                Err(refusal) => {
+        for (refusal, received) in refusals.iter().zip(batch) {
+            settlements.push(match refusal {
+                Some(refusal) => {
                     Settlement::Reject(Rejection::new(refusal.reason(), refusal.to_string()))
                 }
-                Ok(_) => outcomes
+                None => outcomes
                     .next()
                     .map_or(Settlement::RetryAfter(Duration::ZERO), |outcome: Outcome| {
                         outcome.settlement(received.receive_count)
@@ -107,20 +67,20 @@ impl Handler for Events {
     }
 }
 
-/// Reads a batch. Rules are tried out as they are read: a batch that has some is read off the
-/// threads that answer probes.
-async fn read(batch: &[Received]) -> Vec<Result<Incoming, Refusal>> {
-    let read_all = |batch: &[Received]| batch.iter().map(decode).collect();
+/// Decodes a batch. Recurrence rules are tried out meanwhile: a batch that has some is decoded off
+/// the threads that answer probes.
+async fn decode_all(batch: &[Received]) -> Vec<Result<Incoming, Refusal>> {
+    let decode_each = |batch: &[Received]| batch.iter().map(decode).collect();
     if !batch.iter().any(|received| received.body.contains("rrule")) {
-        return read_all(batch);
+        return decode_each(batch);
     }
     let owned = batch.to_vec();
-    match spawn_blocking(move || read_all(&owned)).await {
-        Ok(read) => read,
+    match spawn_blocking(move || decode_each(&owned)).await {
+        Ok(decoded) => decoded,
         Err(error) => match error.try_into_panic() {
             Ok(panic) => resume_unwind(panic),
             // The runtime takes no work any more, as the process is ending.
-            Err(_) => read_all(batch),
+            Err(_) => decode_each(batch),
         },
     }
 }

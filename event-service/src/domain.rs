@@ -1,7 +1,12 @@
-//! Rules of notifications and their occurrences, without any input or output.
+//! Rules of notifications and their occurrences. Pure: time is a parameter, and nothing is read or
+//! written.
 
+pub mod changed_notification;
+pub mod erasure;
 pub mod identity;
 pub mod incoming;
-pub(crate) mod notification_event;
+pub mod notification_event;
+pub mod occurrence_changes;
+pub mod outcome_counts;
 pub mod plan;
-pub(crate) mod revision_commands;
+pub mod revision_commands;

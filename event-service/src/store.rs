@@ -3,10 +3,13 @@
 mod audit;
 mod backlog;
 mod catalogue;
+pub mod commands;
+pub mod erased_users;
 mod erasures;
 mod export;
+pub mod notification_versions;
 mod notifications;
-pub(crate) mod occurrences;
+pub mod occurrences;
 mod page;
 mod partitions;
 mod purge;
@@ -19,7 +22,6 @@ use std::sync::Arc;
 use sqlx::{PgPool, migrate::Migrator};
 use tokio::sync::Notify;
 
-pub use crate::usecases::apply_events::ApplyError;
 pub use audit::{Action, NewAction};
 pub use backlog::Signals;
 pub use catalogue::{Cursor, EventFilter, EventRow};

@@ -1,6 +1,44 @@
-//! Use cases of the event queue and of the background tasks.
+//! Use cases of the event queue and of the background tasks. Each combines a
+//! transaction, domain rules, the store and the outbox.
 
-pub(crate) mod apply_events;
+pub mod apply_events;
+mod change_notifications;
 pub mod erase_user;
-pub(crate) mod record_erasures;
+mod record_erasures;
 mod record_outcomes;
+
+use db::FailureClass;
+use service::consumer::isolation::Failure;
+
+/// Error of a use case: its transaction is rolled back; those that it committed before stay.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A statement failed.
+    #[error("change the notifications database")]
+    Sql(#[from] sqlx::Error),
+    /// An event could not be serialized.
+    #[error("write an event as JSON")]
+    Json(#[from] serde_json::Error),
+    /// Another transaction created a notification that this one was about to create.
+    #[error("another transaction created one of the notifications")]
+    CreatedMeanwhile,
+}
+
+impl Failure for Error {
+    fn class(&self) -> FailureClass {
+        match self {
+            Self::Json(_) => FailureClass::Data,
+            Self::Sql(error) => db::failure_class(error),
+            Self::CreatedMeanwhile => FailureClass::Conflict,
+        }
+    }
+
+    fn detail(&self) -> String {
+        // The message of the database may quote values; the SQLSTATE does not.
+        let code = match self {
+            Self::Sql(sqlx::Error::Database(error)) => error.code(),
+            _ => None,
+        };
+        format!("the event cannot be applied (SQLSTATE {})", code.as_deref().unwrap_or("none"))
+    }
+}

@@ -7,66 +7,57 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use contract::{
     Envelope, Event, EventType, Reason, RevisionData, Schema, bounds::MAX_REVISED, event_id_of,
-    occurrence_id,
 };
-use service::outbox::OutboxMessage;
-use sqlx::PgConnection;
 
-use crate::usecases::apply_events::{ApplyError, ChangedNotification};
+use super::changed_notification::ChangedNotification;
 
-pub(crate) async fn insert_for(
-    connection: &mut PgConnection,
-    changes: &[ChangedNotification<'_>],
-) -> Result<(), ApplyError> {
+/// Builds the commands of changed notifications.
+#[must_use]
+pub fn revision_commands(changes: &[ChangedNotification<'_>]) -> Vec<Event<RevisionData>> {
     let mut commands = Vec::new();
     for changed in changes {
         let Some(known) = changed.known else { continue };
-        let (kept, taken): (Vec<_>, Vec<_>) =
+        let (kept, cancelled): (Vec<_>, Vec<_>) =
             known.released.iter().copied().partition(|due| changed.plan.still_includes(*due));
         for (part, due) in kept.chunks(MAX_REVISED).enumerate() {
-            commands.push(command(changed, None, due, part)?);
+            commands.push(command(changed, None, due, part));
         }
         let mut by_reason = BTreeMap::<Reason, Vec<DateTime<Utc>>>::new();
-        for due in taken {
-            let date = known.dates.get(&due).copied();
-            let reason = changed.plan.cancellation_reason(due, date);
-            by_reason.entry(reason).or_default().push(due);
+        for due in cancelled {
+            by_reason.entry(changed.cancellation_reason(due)).or_default().push(due);
         }
         let parts = by_reason
             .iter()
             .flat_map(|(reason, due)| due.chunks(MAX_REVISED).map(move |due| (*reason, due)));
         for (part, (reason, due)) in parts.enumerate() {
-            commands.push(command(changed, Some(reason), due, part)?);
+            commands.push(command(changed, Some(reason), due, part));
         }
     }
-    insert(connection, &commands).await
+    commands
 }
 
 /// Builds the command for a part of the occurrences that fits into one message. They are cancelled
 /// for a reason, or get new content.
 fn command(
-    changes: &ChangedNotification<'_>,
+    changed: &ChangedNotification<'_>,
     cancelled: Option<Reason>,
     due: &[DateTime<Utc>],
     part: usize,
-) -> Result<OutboxMessage, serde_json::Error> {
-    let cause: &Envelope = changes.plan.event;
-    let source = changes.source.as_str();
-    let content = changes.plan.data().filter(|_| cancelled.is_none());
+) -> Event<RevisionData> {
+    let cause: &Envelope = changed.plan.event;
+    let source = changed.source.as_str();
+    let content = changed.plan.data().filter(|_| cancelled.is_none());
     let event_type = match cancelled {
         None => EventType::NotificationUpdate,
         Some(_) => EventType::NotificationDelete,
     };
     let data = RevisionData {
         source: source.to_owned(),
-        occurrences: due
-            .iter()
-            .map(|due| occurrence_id(source, cause.item_id.as_str(), *due).simple())
-            .collect(),
+        occurrences: due.iter().map(|due| changed.occurrence_id(*due).simple()).collect(),
         content: content.map(|data| data.content.clone()),
         reason: cancelled.map(Into::into),
     };
-    let event = Event {
+    Event {
         event_type,
         event_id: event_id_of(&format!(
             "{source}\n{}\n{}\n{event_type}\nreleased{part}",
@@ -80,31 +71,5 @@ fn command(
         schema: Schema::V2,
         traceparent: cause.traceparent,
         data,
-    };
-    OutboxMessage::of(&event)
-}
-
-/// Inserts commands, which the scheduler publishes on the notification topic.
-pub(crate) async fn insert(
-    connection: &mut PgConnection,
-    commands: &[OutboxMessage],
-) -> Result<(), ApplyError> {
-    if commands.is_empty() {
-        return Ok(());
     }
-    let ids: Vec<_> = commands.iter().map(|command| command.event_id).collect();
-    let bodies: Vec<&str> = commands.iter().map(|command| command.message.body.as_str()).collect();
-    let attributes: Vec<serde_json::Value> =
-        commands.iter().map(|command| serde_json::json!(command.message.attributes)).collect();
-    sqlx::query!(
-        "insert into commands (event_id, body, attributes)
-         select * from unnest($1::uuid[], $2::text[], $3::jsonb[])
-         on conflict (event_id) do nothing",
-        &ids,
-        &bodies as &[&str],
-        &attributes,
-    )
-    .execute(connection)
-    .await?;
-    Ok(())
 }

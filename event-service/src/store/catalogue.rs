@@ -1,6 +1,8 @@
-//! Reads the catalogue by filter, newest first.
+//! The event catalogue: adds events, and reads them by filter, newest first.
 
 use chrono::{DateTime, Utc};
+use contract::Envelope;
+use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{
@@ -92,4 +94,57 @@ impl Store {
         .fetch(&self.pool);
         page::collect_page(found, limit, |row| page::bytes_of(&row.data)).await
     }
+}
+
+/// Adds events, which are in the order of their times and ids, to the catalogue. Returns time and
+/// id of those that it did not contain.
+///
+/// # Errors
+/// If the statement fails.
+pub async fn insert(
+    connection: &mut PgConnection,
+    events: &[&Envelope],
+) -> Result<Vec<(DateTime<Utc>, Uuid)>, sqlx::Error> {
+    let occurred: Vec<DateTime<Utc>> = events.iter().map(|event| event.occurred_at).collect();
+    let ids: Vec<Uuid> = events.iter().map(|event| event.event_id).collect();
+    let types: Vec<&str> = events.iter().map(|event| event.event_type.as_str()).collect();
+    let items: Vec<&str> = events.iter().map(|event| event.item_id.as_str()).collect();
+    let users: Vec<&str> = events.iter().map(|event| event.user_id.as_str()).collect();
+    let versions: Vec<i64> = events.iter().map(|event| event.version).collect();
+    let data: Vec<serde_json::Value> = events.iter().map(|event| event.data.clone()).collect();
+    let new = sqlx::query!(
+        "insert into events (occurred_at, event_id, event_type, item_id, user_id, version, data)
+         select * from unnest($1::timestamptz[], $2::uuid[], $3::text[], $4::text[], $5::text[],
+             $6::bigint[], $7::jsonb[])
+         on conflict (occurred_at, event_id) do nothing
+         returning occurred_at, event_id",
+        &occurred,
+        &ids,
+        &types as &[&str],
+        &items as &[&str],
+        &users as &[&str],
+        &versions,
+        &data,
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(new.into_iter().map(|row| (row.occurred_at, row.event_id)).collect())
+}
+
+/// Returns those of some events of items that the catalogue contains, whatever their time.
+///
+/// # Errors
+/// If the query fails.
+pub async fn known_among(
+    connection: &mut PgConnection,
+    items: &[&str],
+    ids: &[Uuid],
+) -> Result<Vec<Uuid>, sqlx::Error> {
+    sqlx::query_scalar!(
+        "select event_id from events where item_id = any($1) and event_id = any($2)",
+        items as &[&str],
+        ids,
+    )
+    .fetch_all(connection)
+    .await
 }

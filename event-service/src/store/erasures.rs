@@ -10,7 +10,7 @@ use sqlx::postgres::types::PgInterval;
 use uuid::Uuid;
 
 use super::Store;
-use crate::usecases::record_erasures::precedes;
+use crate::domain::erasure::precedes;
 
 /// Rows of one kind that one transaction deletes at most.
 pub const CHUNK: i64 = 1_000;

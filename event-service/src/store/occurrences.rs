@@ -1,101 +1,42 @@
-//! Updates the occurrences of a notification to its newest version.
+//! Changes of occurrences: by a newer version of their notification, and by outcomes.
 
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use contract::{Reason, occurrence_id};
+use contract::{Reason, ReasonCode};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::{domain::plan::Delivery, usecases::apply_events::ChangedNotification};
+use crate::domain::{occurrence_changes::PlannedOccurrences, outcome_counts::OutcomeCounts};
 
-/// Rows to write, in the order of their ids.
-#[derive(Default)]
-struct Rows(BTreeMap<Uuid, (Uuid, DateTime<Utc>, Delivery)>);
+/// Columns of planned occurrences, in the order of their ids.
+struct Columns {
+    ids: Vec<Uuid>,
+    notifications: Vec<Uuid>,
+    due: Vec<DateTime<Utc>>,
+    dates: Vec<DateTime<Utc>>,
+    expiries: Vec<DateTime<Utc>>,
+}
 
-impl Rows {
-    fn of(changes: &[ChangedNotification<'_>], required: bool) -> Self {
-        let mut rows = Self::default();
-        for changed in changes {
-            let deliveries = changed
-                .plan
-                .deliveries
-                .iter()
-                .filter(|(_, delivery)| delivery.required == required);
-            for (due_at, delivery) in deliveries {
-                let id = occurrence_id(
-                    changed.source.as_str(),
-                    changed.plan.event.item_id.as_str(),
-                    *due_at,
-                );
-                rows.0.insert(id, (changed.id, *due_at, *delivery));
-            }
+impl Columns {
+    fn of(planned: &PlannedOccurrences) -> Self {
+        Self {
+            ids: planned.keys().copied().collect(),
+            notifications: planned.values().map(|planned| planned.notification_id).collect(),
+            due: planned.values().map(|planned| planned.due_at).collect(),
+            dates: planned.values().map(|planned| planned.delivery.date).collect(),
+            expiries: planned.values().map(|planned| planned.delivery.expires_at).collect(),
         }
-        rows
     }
-
-    fn ids(&self) -> Vec<Uuid> {
-        self.0.keys().copied().collect()
-    }
-
-    fn notifications(&self) -> Vec<Uuid> {
-        self.0.values().map(|row| row.0).collect()
-    }
-
-    fn due(&self) -> Vec<DateTime<Utc>> {
-        self.0.values().map(|row| row.1).collect()
-    }
-
-    fn dates(&self) -> Vec<DateTime<Utc>> {
-        self.0.values().map(|row| row.2.date).collect()
-    }
-
-    fn expiries(&self) -> Vec<DateTime<Utc>> {
-        self.0.values().map(|row| row.2.expires_at).collect()
-    }
-}
-
-/// Cancels occurrences that are no longer required, and creates those that are or makes them
-/// pending again. Released occurrences and those with an outcome stay unchanged.
-pub(crate) async fn replace(
-    connection: &mut PgConnection,
-    changes: &[ChangedNotification<'_>],
-    replaced: &[Uuid],
-) -> Result<(), sqlx::Error> {
-    let required = Rows::of(changes, true);
-    let kept = Rows::of(changes, false);
-    if !replaced.is_empty() {
-        let staying: Vec<Uuid> = required.0.keys().chain(kept.0.keys()).copied().collect();
-        cancel(connection, replaced, &staying, &reasons(changes)).await?;
-    }
-    if !required.0.is_empty() {
-        make(connection, &required).await?;
-    }
-    if !kept.0.is_empty() {
-        adjust(connection, &kept).await?;
-    }
-    Ok(())
-}
-
-/// Returns the reason of each pending occurrence, in case it is cancelled.
-fn reasons(changes: &[ChangedNotification<'_>]) -> BTreeMap<Uuid, Reason> {
-    let reasons = changes.iter().flat_map(|changed| {
-        let (source, item) = (changed.source.as_str(), changed.plan.event.item_id.as_str());
-        changed.known.into_iter().flat_map(move |known| {
-            known.waiting.iter().map(move |due| {
-                let date = known.dates.get(due).copied();
-                let reason = changed.plan.cancellation_reason(*due, date);
-                (occurrence_id(source, item, *due), reason)
-            })
-        })
-    });
-    reasons.collect()
 }
 
 /// Cancels pending occurrences, each with the reason of its notification's change. An occurrence
 /// that has an outcome was published although no scheduler has marked it: it ends as its outcomes
 /// say.
-async fn cancel(
+///
+/// # Errors
+/// If the statement fails.
+pub async fn cancel(
     connection: &mut PgConnection,
     notifications: &[Uuid],
     staying: &[Uuid],
@@ -131,7 +72,19 @@ async fn cancel(
     Ok(())
 }
 
-async fn make(connection: &mut PgConnection, required: &Rows) -> Result<(), sqlx::Error> {
+/// Creates occurrences that are missing, and makes cancelled ones pending again. Released ones and
+/// those with an outcome stay unchanged.
+///
+/// # Errors
+/// If the statement fails.
+pub async fn create(
+    connection: &mut PgConnection,
+    required: &PlannedOccurrences,
+) -> Result<(), sqlx::Error> {
+    if required.is_empty() {
+        return Ok(());
+    }
+    let columns = Columns::of(required);
     sqlx::query!(
         "insert into occurrences as known (id, notification_id, due_at, date, expires_at, user_key)
          select new.*, occurrence_user_key(n.user_id, n.content->>'priority')
@@ -149,11 +102,11 @@ async fn make(connection: &mut PgConnection, required: &Rows) -> Result<(), sqlx
             or (known.state = 'pending' and (known.date, known.expires_at, known.user_key)
                                  is distinct from (excluded.date, excluded.expires_at,
                                      excluded.user_key))",
-        &required.ids(),
-        &required.notifications(),
-        &required.due(),
-        &required.dates(),
-        &required.expiries(),
+        &columns.ids,
+        &columns.notifications,
+        &columns.due,
+        &columns.dates,
+        &columns.expiries,
     )
     .execute(connection)
     .await?;
@@ -161,7 +114,17 @@ async fn make(connection: &mut PgConnection, required: &Rows) -> Result<(), sqlx
 }
 
 /// Updates date, priority and expiry of occurrences whose delivery time stays the same.
-async fn adjust(connection: &mut PgConnection, kept: &Rows) -> Result<(), sqlx::Error> {
+///
+/// # Errors
+/// If the statement fails.
+pub async fn adjust(
+    connection: &mut PgConnection,
+    kept: &PlannedOccurrences,
+) -> Result<(), sqlx::Error> {
+    if kept.is_empty() {
+        return Ok(());
+    }
+    let columns = Columns::of(kept);
     sqlx::query!(
         "update occurrences set date = new.date, expires_at = new.expires_at,
             user_key = new.user_key
@@ -175,10 +138,120 @@ async fn adjust(connection: &mut PgConnection, kept: &Rows) -> Result<(), sqlx::
          where occurrences.id = new.id and pending
            and (occurrences.date, occurrences.expires_at, occurrences.user_key)
                is distinct from (new.date, new.expires_at, new.user_key)",
-        &kept.ids(),
-        &kept.dates(),
-        &kept.expiries(),
-        &kept.notifications(),
+        &columns.ids,
+        &columns.dates,
+        &columns.expiries,
+        &columns.notifications,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Ends released occurrences as cancelled, with a reason.
+///
+/// # Errors
+/// If the statement fails.
+pub async fn cancel_released(
+    connection: &mut PgConnection,
+    ids: &[Uuid],
+    reason: Reason,
+) -> Result<(), sqlx::Error> {
+    if ids.is_empty() {
+        return Ok(());
+    }
+    sqlx::query!(
+        "update occurrences set state = 'cancelled', reason = $2, outcome_at = now()
+         where id = any($1) and state = 'released'",
+        ids,
+        reason.as_str(),
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Adds outcomes to their occurrences. An outcome of an unknown occurrence is stored as well: the
+/// event that creates the occurrence then finds it released or ended.
+///
+/// An outcome may arrive before the scheduler's mark, or although the scheduler died before it. An
+/// occurrence of a recurring notification stays pending until the mark all the same: the mark also
+/// creates the next occurrence, without which the series would end.
+///
+/// # Errors
+/// If the statement fails.
+pub async fn count_outcomes(
+    connection: &mut PgConnection,
+    counts: &BTreeMap<Uuid, OutcomeCounts>,
+) -> Result<(), sqlx::Error> {
+    if counts.is_empty() {
+        return Ok(());
+    }
+    let column =
+        |value: fn(&OutcomeCounts) -> i32| counts.values().map(value).collect::<Vec<i32>>();
+    let (sent, failed, suppressed, deliveries) = (
+        column(|outcomes| outcomes.sent),
+        column(|outcomes| outcomes.failed),
+        column(|outcomes| outcomes.suppressed),
+        column(|outcomes| outcomes.deliveries),
+    );
+    let ids: Vec<Uuid> = counts.keys().copied().collect();
+    let notifications: Vec<Uuid> =
+        counts.values().map(|outcomes| outcomes.notification_id).collect();
+    let due: Vec<DateTime<Utc>> = counts.values().map(|outcomes| outcomes.due_at).collect();
+    let at: Vec<Option<DateTime<Utc>>> =
+        counts.values().map(|outcomes| outcomes.latest.as_ref().map(|latest| latest.0)).collect();
+    let reasons: Vec<Option<&str>> = counts
+        .values()
+        .map(|outcomes| {
+            outcomes.latest.as_ref().and_then(|latest| latest.1.as_ref().map(ReasonCode::as_str))
+        })
+        .collect();
+    sqlx::query!(
+        "with counted as (
+         insert into occurrences as known (id, notification_id, due_at, sent, failed, suppressed,
+             deliveries, outcome_at, reason, state, released_at)
+         select *, occurrence_state_of(sent, failed, suppressed, deliveries), now()
+         from unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::int[], $5::int[], $6::int[],
+             $7::int[], $8::timestamptz[], $9::text[])
+             as told (id, notification_id, due_at, sent, failed, suppressed, deliveries,
+                 outcome_at, reason)
+         on conflict (id) do update set
+             sent = known.sent + excluded.sent,
+             failed = known.failed + excluded.failed,
+             suppressed = known.suppressed + excluded.suppressed,
+             deliveries = greatest(known.deliveries, excluded.deliveries),
+             outcome_at = greatest(case when known.state <> 'cancelled' then known.outcome_at end,
+                 excluded.outcome_at),
+             reason = case
+                 when known.state = 'cancelled' or known.outcome_at is null
+                   or (excluded.outcome_at, coalesce(excluded.reason, '')) > (known.outcome_at,
+                       coalesce(known.reason, '')) then excluded.reason
+                 else known.reason
+             end,
+             released_at = coalesce(known.released_at, excluded.released_at),
+             state = case
+                 when known.pending and exists (select from notifications
+                     where id = known.notification_id and recurrence is not null) then 'pending'
+                 else occurrence_state_of(known.sent + excluded.sent,
+                     known.failed + excluded.failed, known.suppressed + excluded.suppressed,
+                                          greatest(known.deliveries, excluded.deliveries))
+             end
+         returning id, state, released_at
+         )
+         -- Quicker than the mark, and not the last outcome: no scheduler notes it any more.
+         insert into releases (occurrences)
+         select array_agg(id) from counted where state = 'released' and released_at = now()
+             having count(*) > 0",
+        &ids,
+        &notifications,
+        &due,
+        &sent,
+        &failed,
+        &suppressed,
+        &deliveries,
+        &at as &[Option<DateTime<Utc>>],
+        &reasons as &[Option<&str>],
     )
     .execute(connection)
     .await?;

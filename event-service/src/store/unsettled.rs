@@ -18,8 +18,8 @@ use service::outbox::OutboxMessage;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{ApplyError, Store};
-use crate::domain::revision_commands;
+use super::{Store, commands};
+use crate::usecases::Error;
 
 /// Advisory lock of the watchdog: one replica runs at a time.
 const WATCHDOG: i64 = 0x7761_7463_6864_6f67;
@@ -80,8 +80,8 @@ impl Store {
     /// notification-service for the outcome. The question is repeated after the same time.
     ///
     /// # Errors
-    /// [`ApplyError`]: nothing was done.
-    pub async fn watch(&self, after: Duration) -> Result<WatchdogRun, ApplyError> {
+    /// [`Error`]: nothing was done.
+    pub async fn watch(&self, after: Duration) -> Result<WatchdogRun, Error> {
         let mut transaction = self.pool.begin().await?;
         let alone =
             sqlx::query_scalar!(r#"select pg_try_advisory_xact_lock($1) as "alone!""#, WATCHDOG);
@@ -93,7 +93,7 @@ impl Store {
         delete(&mut transaction, &settled).await?;
         end_orphans(&mut transaction, &orphaned).await?;
         let commands: Vec<OutboxMessage> = open.iter().filter_map(readable_command).collect();
-        revision_commands::insert(&mut transaction, &commands).await?;
+        commands::insert(&mut transaction, &commands).await?;
         let ids: Vec<Uuid> = open.iter().map(|occurrence| occurrence.id).collect();
         postpone(&mut transaction, &ids, after).await?;
         transaction.commit().await?;
@@ -160,7 +160,7 @@ async fn move_unsettled(
 /// longer exists.
 async fn read_due(
     connection: &mut PgConnection,
-) -> Result<(Vec<OpenOccurrence>, Vec<Uuid>, Vec<Uuid>), ApplyError> {
+) -> Result<(Vec<OpenOccurrence>, Vec<Uuid>, Vec<Uuid>), Error> {
     let rows = sqlx::query!(
         r#"select due.occurrence_id as "occurrence_id!", due.asked as "asked!",
             coalesce(known.state = 'released', false) as "is_open!",
@@ -323,6 +323,31 @@ async fn postpone(
             where occurrence_id = any($1)",
         ids,
         interval(after),
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Postpones the next question about deferred deliveries until an hour after the end of their quiet
+/// hours.
+///
+/// # Errors
+/// If the statement fails.
+pub async fn postpone_deferred(
+    connection: &mut PgConnection,
+    ids: &[Uuid],
+    until: &[DateTime<Utc>],
+) -> Result<(), sqlx::Error> {
+    if ids.is_empty() {
+        return Ok(());
+    }
+    sqlx::query!(
+        "update unsettled set look_at = greatest(look_at, until + interval '1 hour'), asked = 0
+         from unnest($1::uuid[], $2::timestamptz[]) as deferred (id, until)
+         where occurrence_id = deferred.id",
+        ids,
+        until,
     )
     .execute(connection)
     .await?;

@@ -1,6 +1,6 @@
 //! A database, a handler on it, and messages to feed it.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use bus::{BusSettings, Receipt, Received, Settlement, SharedBus, settings::PostgresSettings};
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
@@ -8,7 +8,7 @@ use contract::{
     Channel, DeliveryState, Envelope, Event, EventType, NotifyContent, OutcomeData, Priority,
     Reason, ReasonCode, ReminderData, Schema, new_id, occurrence_id,
 };
-use event_service::{consumer::Events, store::Store};
+use event_service::{consumer::EventHandler, store::Store, usecases::apply_events::ApplyEvents};
 use serde_json::{Value, json};
 use service::{consumer::Handler, outbox::Relay};
 use sqlx::PgPool;
@@ -20,7 +20,7 @@ pub(crate) struct TestService {
     pub(crate) pool: PgPool,
     pub(crate) store: Store,
     pub(crate) shutdown: CancellationToken,
-    pub(crate) handler: Events,
+    pub(crate) handler: EventHandler,
 }
 
 /// A migrated database, and a handler that waits for an unreachable database for up to `patience`.
@@ -28,10 +28,12 @@ pub(crate) async fn test_service_with(patience: Duration) -> TestService {
     let database = support::postgres::migrated("events", &event_service::store::MIGRATOR).await;
     let pool = database.pool().await;
     let store = Store::new(pool.clone());
-    // The relay never runs: facts stay in the outbox, where tests look at them.
-    let (_, facts) = Relay::new(pool.clone(), bus(database.url()).await, "event-topic".to_owned());
+    // The relay never runs: messages stay in the outbox, where tests look at them.
+    let (_, relay_handle) =
+        Relay::new(pool.clone(), bus(database.url()).await, "event-topic".to_owned());
     let shutdown = CancellationToken::new();
-    let handler = Events::new(store.clone(), facts, patience, shutdown.clone());
+    let apply = ApplyEvents { pool: pool.clone(), relay_handle, erasure_recorded: Arc::default() };
+    let handler = EventHandler::new(apply, patience, shutdown.clone());
     TestService { database, pool, store, shutdown, handler }
 }
 

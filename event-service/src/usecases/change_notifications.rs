@@ -1,0 +1,92 @@
+//! Changes of notifications: stores each in its newest version, with its occurrences, the commands
+//! about released ones, and the event that publishes the change.
+
+use std::collections::BTreeMap;
+
+use contract::Envelope;
+use service::outbox::OutboxMessage;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::Error;
+use crate::{
+    domain::{
+        changed_notification::ChangedNotification,
+        identity::Source,
+        incoming::{Change, Effect, Incoming},
+        notification_event::notification_event,
+        occurrence_changes::OccurrenceChanges,
+        plan,
+        revision_commands::revision_commands,
+    },
+    store::{commands, notification_versions, occurrences},
+};
+
+/// Changes of a batch by notification: its source and the changes.
+type Items<'a> = BTreeMap<Uuid, (Source, Vec<(&'a Envelope, &'a Change)>)>;
+
+/// Applies the changes of notifications among new events; returns the messages to publish.
+pub(super) async fn change(
+    connection: &mut PgConnection,
+    new: &[&Incoming],
+) -> Result<Vec<OutboxMessage>, Error> {
+    let items = items(new);
+    if items.is_empty() {
+        return Ok(Vec::new());
+    }
+    let ids: Vec<Uuid> = items.keys().copied().collect();
+    let (known, now) = notification_versions::lock(connection, &ids).await?;
+    let changes = items.into_iter().filter_map(|(id, (source, events))| {
+        let known = known.get(&id);
+        plan::merge(known, events, now).map(|plan| ChangedNotification { id, source, known, plan })
+    });
+    let mut changes: Vec<ChangedNotification<'_>> = changes.collect();
+    let upserted = notification_versions::upsert(connection, &changes).await?;
+    // Another replica has created a notification that was unknown here a moment ago, and its
+    // occurrences may be claimed by now. If its version is older, the changes of these occurrences
+    // have to be planned again.
+    if upserted.replaced.iter().any(|id| !known.contains_key(id)) {
+        return Err(Error::CreatedMeanwhile);
+    }
+    // If its version is newer, nothing is to be done.
+    changes.retain(|changed| upserted.written.contains(&changed.id));
+    change_occurrences(connection, &changes, &upserted.replaced).await?;
+    let messages =
+        revision_commands(&changes).iter().map(OutboxMessage::of).collect::<Result<Vec<_>, _>>()?;
+    commands::insert(connection, &messages).await?;
+    let mut messages = Vec::new();
+    for changed in &changes {
+        if let Some(event) = notification_event(changed)? {
+            messages.push(OutboxMessage::of(&event)?);
+        }
+    }
+    Ok(messages)
+}
+
+/// Groups the changes of notifications by notification.
+fn items<'a>(new: &[&'a Incoming]) -> Items<'a> {
+    let mut items = Items::new();
+    for event in new {
+        if let Effect::Notification { source, id, change } = &event.effect {
+            let (_, changes) = items.entry(*id).or_insert_with(|| (*source, Vec::new()));
+            changes.push((&event.event, change));
+        }
+    }
+    items
+}
+
+/// Cancels occurrences that are no longer required, and creates those that are or makes them
+/// pending again. Released occurrences and those with an outcome stay unchanged.
+async fn change_occurrences(
+    connection: &mut PgConnection,
+    changes: &[ChangedNotification<'_>],
+    replaced: &[Uuid],
+) -> Result<(), sqlx::Error> {
+    let planned = OccurrenceChanges::of(changes);
+    if !replaced.is_empty() {
+        let remaining = planned.remaining();
+        occurrences::cancel(connection, replaced, &remaining, &planned.reasons).await?;
+    }
+    occurrences::create(connection, &planned.required).await?;
+    occurrences::adjust(connection, &planned.kept).await
+}
