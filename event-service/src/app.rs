@@ -238,7 +238,7 @@ async fn work(
     let purge = spawn_essential("purge", shutdown, purge);
     let watch =
         watchdog::Settings { after: config.unsettled_after, queue: config.bus.event_queue.clone() };
-    let watchdog = watchdog::run(store.clone(), Arc::clone(&bus), watch, shutdown.clone());
+    let watchdog = watchdog::run(pool.clone(), Arc::clone(&bus), watch, shutdown.clone());
     let watchdog = spawn_essential("watchdog", shutdown, watchdog);
     let letters = DeadLetters {
         bus: Arc::clone(&bus),

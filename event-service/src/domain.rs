@@ -9,4 +9,5 @@ pub mod notification_event;
 pub mod occurrence_changes;
 pub mod outcome_counts;
 pub mod plan;
+pub mod reconcile_command;
 pub mod revision_commands;

@@ -15,7 +15,7 @@ mod partitions;
 mod purge;
 mod statistics;
 mod stream;
-mod unsettled;
+pub mod unsettled;
 
 use std::sync::Arc;
 
@@ -34,7 +34,6 @@ pub use page::{PAGE_BYTES, Page};
 pub use purge::{CHUNK as PURGED_AT_ONCE, Kind, Purged};
 pub use statistics::{COUNTED, Count, Statistics};
 pub use stream::{AppliedSnapshot, FoundEvent, SCAN_LIMIT, StreamPosition};
-pub use unsettled::{Unsettled, WatchdogRun};
 
 /// The migrations of the notifications database.
 pub static MIGRATOR: Migrator = sqlx::migrate!();

@@ -4,6 +4,7 @@
 pub mod apply_events;
 mod change_notifications;
 pub mod erase_user;
+pub mod reconcile_occurrences;
 mod record_erasures;
 mod record_outcomes;
 

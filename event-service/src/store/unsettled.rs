@@ -1,49 +1,17 @@
-//! Released occurrences without an outcome: found an hour after their release, and asked about
-//! until they have one.
-//!
-//! The scheduler records each released batch as a row of `releases`. Occurrences of a batch that
-//! have no outcome after an hour are moved to `unsettled`, and a command asks
-//! notification-service's ledger about each. Rows are read one by one: a row that this binary
-//! cannot read, because a newer one wrote it, is postponed alone.
+//! Released occurrences without an outcome: the tables `releases`, in which the scheduler records
+//! each released batch as a row, and `unsettled`.
 
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use contract::{
-    Event, EventType, ItemId, MalformedId, NotifyContent, Reason, ReconcileData, Schema, SendData,
-    Unknown, event_id_of,
-};
 use db::interval;
-use service::outbox::OutboxMessage;
-use sqlx::PgConnection;
+use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
-use super::{Store, commands};
-use crate::usecases::Error;
+use crate::domain::reconcile_command::UnsettledOccurrence;
 
 /// Advisory lock of the watchdog: one replica runs at a time.
 const WATCHDOG: i64 = 0x7761_7463_6864_6f67;
-/// Batches of releases that one transaction processes: up to 500 occurrences each.
-const RELEASES: i64 = 40;
-/// Occurrences that one transaction asks about.
-const ASKED: i64 = 500;
-
-/// Counts of one run of the watchdog.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct WatchdogRun {
-    /// `true` if another replica is running; nothing was done.
-    pub busy: bool,
-    /// `true` if there may be more to process.
-    pub more: bool,
-    /// Occurrences that the ledger was asked about.
-    pub asked: u64,
-    /// Occurrences that had an outcome already.
-    pub settled: u64,
-    /// Occurrences that were cancelled because their notification no longer exists.
-    pub orphaned: u64,
-    /// Occurrences that were postponed because this binary cannot read their notification.
-    pub unreadable: u64,
-}
 
 /// Counts for operators.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,82 +22,42 @@ pub struct Unsettled {
     pub parked_commands: i64,
 }
 
-/// An occurrence that the ledger is asked about.
-struct OpenOccurrence {
-    id: Uuid,
-    due_at: DateTime<Utc>,
-    date: DateTime<Utc>,
-    expires_at: DateTime<Utc>,
-    expired: bool,
-    asked: i32,
-    source: String,
-    item_id: String,
-    user_id: String,
-    user_email: Option<String>,
-    version: i64,
-    item_changed_at: DateTime<Utc>,
-    /// JSON; `None` if the notification is deleted.
-    content: Option<String>,
-    traceparent: Option<String>,
-    now: DateTime<Utc>,
-}
-
-impl Store {
-    /// Processes a part of the occurrences that were released longer than `after` ago. For each one
-    /// without an outcome it writes a command, which the scheduler relays, that asks
-    /// notification-service for the outcome. The question is repeated after the same time.
-    ///
-    /// # Errors
-    /// [`Error`]: nothing was done.
-    pub async fn watch(&self, after: Duration) -> Result<WatchdogRun, Error> {
-        let mut transaction = self.pool.begin().await?;
-        let alone =
-            sqlx::query_scalar!(r#"select pg_try_advisory_xact_lock($1) as "alone!""#, WATCHDOG);
-        if !alone.fetch_one(&mut *transaction).await? {
-            return Ok(WatchdogRun { busy: true, ..WatchdogRun::default() });
-        }
-        let batches = move_unsettled(&mut transaction, after).await?;
-        let (open, settled, orphaned) = read_due(&mut transaction).await?;
-        delete(&mut transaction, &settled).await?;
-        end_orphans(&mut transaction, &orphaned).await?;
-        let commands: Vec<OutboxMessage> = open.iter().filter_map(readable_command).collect();
-        commands::insert(&mut transaction, &commands).await?;
-        let ids: Vec<Uuid> = open.iter().map(|occurrence| occurrence.id).collect();
-        postpone(&mut transaction, &ids, after).await?;
-        transaction.commit().await?;
-        let processed = open.len() + settled.len() + orphaned.len();
-        Ok(WatchdogRun {
-            busy: false,
-            more: batches == RELEASES || processed as i64 == ASKED,
-            asked: commands.len() as u64,
-            settled: settled.len() as u64,
-            orphaned: orphaned.len() as u64,
-            unreadable: (open.len() - commands.len()) as u64,
-        })
-    }
-
-    /// Counts occurrences without an outcome that were asked about, and parked commands.
-    ///
-    /// # Errors
-    /// When the database cannot be asked.
-    pub async fn unsettled(&self) -> Result<Unsettled, sqlx::Error> {
-        sqlx::query_as!(
-            Unsettled,
-            r#"select
+/// Counts occurrences without an outcome that were asked about, and parked commands.
+///
+/// # Errors
+/// If the query fails.
+pub async fn counts(pool: &PgPool) -> Result<Unsettled, sqlx::Error> {
+    sqlx::query_as!(
+        Unsettled,
+        r#"select
                    (select count(*) from unsettled where asked > 1) as "asked_again!",
                    (select count(*) from commands
                        where parked_reason is not null) as "parked_commands!""#
-        )
-        .fetch_one(&self.pool)
-        .await
-    }
+    )
+    .fetch_one(pool)
+    .await
 }
 
-/// Moves released occurrences without an outcome to `unsettled`; returns the number of batches
-/// processed. Batches are read in the order of their ids, up to the first that is too young.
-async fn move_unsettled(
+/// Tries to become the only replica that reconciles, until the transaction ends.
+///
+/// # Errors
+/// If the query fails.
+pub async fn try_lock(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    let alone =
+        sqlx::query_scalar!(r#"select pg_try_advisory_xact_lock($1) as "alone!""#, WATCHDOG);
+    alone.fetch_one(connection).await
+}
+
+/// Moves occurrences that were released longer than `after` ago and have no outcome to `unsettled`.
+/// Processes up to `limit` released batches and returns their number. They are read in the order of
+/// their ids, up to the first that is too young.
+///
+/// # Errors
+/// If the statement fails.
+pub async fn move_released(
     connection: &mut PgConnection,
     after: Duration,
+    limit: i64,
 ) -> Result<i64, sqlx::Error> {
     sqlx::query_scalar!(
         r#"with old as (
@@ -150,17 +78,36 @@ async fn move_unsettled(
            )
            select count(*) as "batches!" from old"#,
         interval(after),
-        RELEASES,
+        limit,
     )
     .fetch_one(connection)
     .await
 }
 
-/// Returns occurrences to ask about, those that have an outcome, and those whose notification no
-/// longer exists.
-async fn read_due(
-    connection: &mut PgConnection,
-) -> Result<(Vec<OpenOccurrence>, Vec<Uuid>, Vec<Uuid>), Error> {
+/// Occurrences whose time to be looked at has come.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DueOccurrences {
+    /// Occurrences without an outcome.
+    pub open: Vec<UnsettledOccurrence>,
+    /// Occurrences that have an outcome, or do not exist any more.
+    pub settled: Vec<Uuid>,
+    /// Occurrences whose notification no longer exists.
+    pub orphaned: Vec<Uuid>,
+}
+
+impl DueOccurrences {
+    /// Returns the number of all of them.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.open.len() + self.settled.len() + self.orphaned.len()
+    }
+}
+
+/// Returns up to `limit` occurrences whose time to be looked at has come.
+///
+/// # Errors
+/// If the query fails.
+pub async fn due(connection: &mut PgConnection, limit: i64) -> Result<DueOccurrences, sqlx::Error> {
     let rows = sqlx::query!(
         r#"select due.occurrence_id as "occurrence_id!", due.asked as "asked!",
             coalesce(known.state = 'released', false) as "is_open!",
@@ -176,21 +123,21 @@ async fn read_due(
                limit $1) as due
            left join occurrences as known on known.id = due.occurrence_id
            left join notifications as wanted on wanted.id = known.notification_id"#,
-        ASKED,
+        limit,
     )
     .fetch_all(connection)
     .await?;
-    let (mut open, mut settled, mut orphaned) = (Vec::new(), Vec::new(), Vec::new());
+    let mut found = DueOccurrences::default();
     for row in rows {
         let owner =
             row.source.zip(row.item_id).zip(row.user_id).zip(row.version).zip(row.item_changed_at);
         let times = row.due_at.zip(row.date).zip(row.expires_at);
         match (owner, times) {
-            _ if !row.is_open => settled.push(row.occurrence_id),
+            _ if !row.is_open => found.settled.push(row.occurrence_id),
             (
                 Some(((((source, item_id), user_id), version), item_changed_at)),
                 Some(((due_at, date), expires_at)),
-            ) => open.push(OpenOccurrence {
+            ) => found.open.push(UnsettledOccurrence {
                 id: row.occurrence_id,
                 due_at,
                 date,
@@ -207,85 +154,17 @@ async fn read_due(
                 traceparent: row.traceparent,
                 now: row.now,
             }),
-            _ => orphaned.push(row.occurrence_id),
+            _ => found.orphaned.push(row.occurrence_id),
         }
     }
-    Ok((open, settled, orphaned))
+    Ok(found)
 }
 
-/// Reason why no command can be made of a row.
-#[derive(Debug, thiserror::Error)]
-enum Unreadable {
-    #[error("the stored id of the item is malformed")]
-    ItemId(#[from] MalformedId),
-    #[error("the stored content is unreadable")]
-    Content(#[from] serde_json::Error),
-}
-
-/// Builds the command that asks about an occurrence. Returns `None` for a row that this binary
-/// cannot read, which is counted and logged.
-fn readable_command(open: &OpenOccurrence) -> Option<OutboxMessage> {
-    match command(open) {
-        Ok(command) => Some(command),
-        Err(error) => {
-            metrics::counter!("reminders_unreadable_rows_total", "table" => "notifications")
-                .increment(1);
-            tracing::error!(
-                error = &error as &dyn std::error::Error,
-                occurrence.id = %open.id.simple(),
-                "notification is unreadable by this version, reconciliation of its occurrence is \
-                 postponed"
-            );
-            None
-        }
-    }
-}
-
-/// Builds the command that asks about an occurrence. A repeated question has the same event id.
-fn command(open: &OpenOccurrence) -> Result<OutboxMessage, Unreadable> {
-    let item_id: ItemId = open.item_id.parse()?;
-    // What has expired is sent no more, whatever it says.
-    let content = open
-        .content
-        .as_deref()
-        .filter(|_| !open.expired)
-        .map(serde_json::from_str::<NotifyContent>);
-    let send = content.transpose()?.map(|content| SendData {
-        occurrence_id: open.id.simple(),
-        source: open.source.clone(),
-        item_id: item_id.clone(),
-        due_at: open.due_at,
-        date: open.date,
-        expires_at: open.expires_at,
-        item_changed_at: Some(open.item_changed_at),
-        as_of: None,
-        content,
-    });
-    let otherwise =
-        if open.content.is_some() { Unknown::LostInTransit } else { Unknown::Cancelled };
-    let event_type = EventType::NotificationReconcile;
-    let data = ReconcileData {
-        occurrence_id: open.id.simple(),
-        source: open.source.clone(),
-        due_at: open.due_at,
-        send,
-        otherwise,
-    };
-    Ok(OutboxMessage::of(&Event {
-        event_type,
-        event_id: event_id_of(&format!("{}\n{event_type}\n{}", open.id.simple(), open.asked)),
-        occurred_at: open.now,
-        user_id: open.user_id.clone(),
-        user_email: open.user_email.clone(),
-        item_id,
-        version: open.version,
-        schema: Schema::V2,
-        traceparent: open.traceparent.as_deref().and_then(|text| text.parse().ok()),
-        data,
-    })?)
-}
-
-async fn delete(connection: &mut PgConnection, ids: &[Uuid]) -> Result<(), sqlx::Error> {
+/// Deletes occurrences from `unsettled`.
+///
+/// # Errors
+/// If the statement fails.
+pub async fn delete(connection: &mut PgConnection, ids: &[Uuid]) -> Result<(), sqlx::Error> {
     if !ids.is_empty() {
         sqlx::query!("delete from unsettled where occurrence_id = any($1)", ids)
             .execute(connection)
@@ -294,23 +173,11 @@ async fn delete(connection: &mut PgConnection, ids: &[Uuid]) -> Result<(), sqlx:
     Ok(())
 }
 
-/// Cancels occurrences whose notification no longer exists: no question can be asked about them.
-async fn end_orphans(connection: &mut PgConnection, ids: &[Uuid]) -> Result<(), sqlx::Error> {
-    if ids.is_empty() {
-        return Ok(());
-    }
-    sqlx::query!(
-        "update occurrences set state = 'cancelled', reason = $2, outcome_at = now()
-         where id = any($1) and state = 'released'",
-        ids,
-        Reason::NotificationGone.as_str(),
-    )
-    .execute(&mut *connection)
-    .await?;
-    delete(connection, ids).await
-}
-
-async fn postpone(
+/// Postpones the next question about occurrences by a time, and counts one question.
+///
+/// # Errors
+/// If the statement fails.
+pub async fn postpone(
     connection: &mut PgConnection,
     ids: &[Uuid],
     after: Duration,

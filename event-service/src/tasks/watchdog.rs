@@ -5,10 +5,11 @@
 use std::time::Duration;
 
 use bus::SharedBus;
+use sqlx::PgPool;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use crate::store::Store;
+use crate::{store::unsettled, usecases::reconcile_occurrences::reconcile_occurrences};
 
 /// Time between two runs.
 const PERIOD: Duration = Duration::from_secs(10);
@@ -28,7 +29,7 @@ pub(crate) struct Settings {
 
 /// Runs until the token is cancelled.
 pub(crate) async fn run(
-    store: Store,
+    pool: PgPool,
     bus: SharedBus,
     settings: Settings,
     shutdown: CancellationToken,
@@ -37,22 +38,22 @@ pub(crate) async fn run(
     loop {
         tokio::select! { () = sleep(pause) => {} () = shutdown.cancelled() => return }
         tokio::select! {
-            () = run_once(&store, &bus, &settings) => {}
+            () = run_once(&pool, &bus, &settings) => {}
             () = shutdown.cancelled() => return,
         }
     }
 }
 
-async fn run_once(store: &Store, bus: &SharedBus, settings: &Settings) {
-    match store.unsettled().await {
-        Ok(unsettled) => {
-            metrics::gauge!("reminders_occurrences_unsettled").set(unsettled.asked_again as f64);
+async fn run_once(pool: &PgPool, bus: &SharedBus, settings: &Settings) {
+    match unsettled::counts(pool).await {
+        Ok(counts) => {
+            metrics::gauge!("reminders_occurrences_unsettled").set(counts.asked_again as f64);
             metrics::gauge!("reminders_outbox_parked", "table" => "commands")
-                .set(unsettled.parked_commands as f64);
+                .set(counts.parked_commands as f64);
         }
         Err(error) => {
             return tracing::warn!(
-                error = %error,
+                error = &error as &dyn std::error::Error,
                 "unsettled occurrences were not counted, will retry"
             );
         }
@@ -69,20 +70,20 @@ async fn run_once(store: &Store, bus: &SharedBus, settings: &Settings) {
         }
     }
     for _ in 0..PARTS {
-        match store.watch(settings.after).await {
-            Ok(processed) => {
+        match reconcile_occurrences(pool, settings.after).await {
+            Ok(reconciled) => {
                 metrics::counter!("reminders_occurrences_reconciled_total")
-                    .increment(processed.asked);
-                if processed.asked + processed.orphaned + processed.unreadable > 0 {
+                    .increment(reconciled.asked);
+                if reconciled.asked + reconciled.orphaned + reconciled.unreadable > 0 {
                     tracing::warn!(
-                        asked = processed.asked,
-                        orphaned = processed.orphaned,
-                        unreadable = processed.unreadable,
+                        asked = reconciled.asked,
+                        orphaned = reconciled.orphaned,
+                        unreadable = reconciled.unreadable,
                         "released occurrences have no outcome, reconciliation with the ledger was \
                          requested"
                     );
                 }
-                if processed.busy || !processed.more {
+                if reconciled.busy || !reconciled.more {
                     return;
                 }
             }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bus::Received;
 use contract::{DeliveryState, Envelope, Event, OutcomeData, occurrence_id};
+use event_service::{store::unsettled, usecases::reconcile_occurrences::reconcile_occurrences};
 use serde_json::Value;
 
 use crate::fixture::{
@@ -60,9 +61,10 @@ async fn asks_about_a_release_without_an_outcome() {
     release(&service, "b").await;
     service.apply(&[outcome("b", due, DeliveryState::Sent, None, 1)]).await;
 
-    let early = service.store.watch(Duration::from_secs(3_600)).await.expect("watched");
+    let early =
+        reconcile_occurrences(&service.pool, Duration::from_secs(3_600)).await.expect("watched");
     assert_eq!((early.asked, early.busy, questions(&service).await.len()), (0, false, 0));
-    let watched = service.store.watch(Duration::ZERO).await.expect("watched");
+    let watched = reconcile_occurrences(&service.pool, Duration::ZERO).await.expect("watched");
     assert_eq!((watched.asked, watched.settled), (1, 0));
     let questions = questions(&service).await;
     assert_eq!(
@@ -72,20 +74,29 @@ async fn asks_about_a_release_without_an_outcome() {
     assert_eq!(questions[0]["send"]["message"], "Two, with water");
 
     // No answer: it is asked about again. The answer: it is forgotten.
-    assert_eq!(service.store.watch(Duration::from_secs(3_600)).await.expect("watched").asked, 1);
     assert_eq!(
-        service.store.watch(Duration::ZERO).await.expect("watched").asked,
+        reconcile_occurrences(&service.pool, Duration::from_secs(3_600))
+            .await
+            .expect("watched")
+            .asked,
+        1
+    );
+    assert_eq!(
+        reconcile_occurrences(&service.pool, Duration::ZERO).await.expect("watched").asked,
         0,
         "not before an hour is over"
     );
-    assert_eq!(service.store.unsettled().await.expect("counted").asked_again, 1);
+    assert_eq!(unsettled::counts(&service.pool).await.expect("counted").asked_again, 1);
     service.apply(&[again(&outcome("a", due, DeliveryState::Sent, None, 1))]).await;
     assert_eq!(state(&service, "a").await, "sent");
     sqlx::query("update unsettled set look_at = now()")
         .execute(&service.pool)
         .await
         .expect("hurried");
-    assert_eq!(service.store.watch(Duration::ZERO).await.expect("watched").settled, 1);
+    assert_eq!(
+        reconcile_occurrences(&service.pool, Duration::ZERO).await.expect("watched").settled,
+        1
+    );
     assert_eq!((service.count("unsettled").await, service.count("releases").await), (0, 0));
 }
 
@@ -122,7 +133,7 @@ async fn ends_lost_occurrence_with_reason() {
         .await
         .expect("expired");
     service.apply(&[deleted("b", 2)]).await;
-    service.store.watch(Duration::ZERO).await.expect("watched");
+    reconcile_occurrences(&service.pool, Duration::ZERO).await.expect("watched");
 
     let questions = questions(&service).await;
     let said: Vec<_> =
@@ -142,7 +153,7 @@ async fn postpones_question_about_deferred_delivery() {
     let due = now() - minutes(1);
     service.apply(&[created("a", 1, due, &[0])]).await;
     release(&service, "a").await;
-    service.store.watch(Duration::ZERO).await.expect("watched");
+    reconcile_occurrences(&service.pool, Duration::ZERO).await.expect("watched");
     let mut deferred =
         Envelope::decode(&outcome("a", due, DeliveryState::Deferred, Some("QUIET_HOURS"), 1))
             .expect("readable");
@@ -161,7 +172,10 @@ async fn watches_release_when_outcome_precedes_mark() {
     service.apply(&[created("a", 1, due, &[0])]).await;
     service.apply(&[outcome("a", due, DeliveryState::Sent, None, 2)]).await;
     assert_eq!(state(&service, "a").await, "released");
-    assert_eq!(service.store.watch(Duration::ZERO).await.expect("watched").asked, 1);
+    assert_eq!(
+        reconcile_occurrences(&service.pool, Duration::ZERO).await.expect("watched").asked,
+        1
+    );
 }
 
 #[tokio::test]
@@ -180,12 +194,14 @@ async fn asks_about_readable_rows_beside_unreadable() {
         release(&service, "b").await;
         sqlx::query(newer).execute(&service.pool).await.expect("changed");
 
-        let watched = service.store.watch(Duration::ZERO).await.expect("watched");
+        let watched = reconcile_occurrences(&service.pool, Duration::ZERO).await.expect("watched");
         assert_eq!((watched.asked, watched.unreadable), (1, 1), "{newer}");
-        let after = service.store.watch(Duration::from_secs(3_600)).await.expect("watched");
+        let after = reconcile_occurrences(&service.pool, Duration::from_secs(3_600))
+            .await
+            .expect("watched");
         assert_eq!((after.asked, after.unreadable), (1, 1), "{newer}: both are looked at again");
         assert_eq!(
-            service.store.watch(Duration::ZERO).await.expect("watched").unreadable,
+            reconcile_occurrences(&service.pool, Duration::ZERO).await.expect("watched").unreadable,
             0,
             "{newer}: it is put off"
         );
@@ -198,7 +214,7 @@ async fn asks_about_readable_rows_beside_unreadable() {
             .execute(&service.pool)
             .await
             .expect("hurried");
-        let watched = service.store.watch(Duration::ZERO).await.expect("watched");
+        let watched = reconcile_occurrences(&service.pool, Duration::ZERO).await.expect("watched");
         assert_eq!(
             (watched.asked, watched.unreadable),
             (2, 0),
@@ -213,6 +229,6 @@ async fn watches_on_one_replica_at_a_time() {
     let mut other = service.pool.begin().await.expect("a transaction");
     let lock = "select pg_advisory_xact_lock(x'7761746368646f67'::bit(64)::bigint)";
     sqlx::query(lock).execute(&mut *other).await.expect("locked");
-    assert!(service.store.watch(Duration::ZERO).await.expect("watched").busy);
+    assert!(reconcile_occurrences(&service.pool, Duration::ZERO).await.expect("watched").busy);
     drop(other);
 }
