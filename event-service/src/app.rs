@@ -19,6 +19,7 @@ use service::{
     telemetry::describe_service,
 };
 use sqlx::PgPool;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -28,13 +29,10 @@ use crate::{
     store::{MIGRATOR, SESSION, Store},
     tasks::{
         backlog_metrics::{self, Sources},
-        purge, watchdog,
+        erasures, purge, watchdog,
     },
     telemetry::METRICS,
-    usecases::{
-        apply_events::ApplyEvents,
-        erase_user::{self, DeadLetters},
-    },
+    usecases::{apply_events::ApplyEvents, erase_user::DeadLetters},
 };
 
 /// Events in one batch at the most.
@@ -245,8 +243,10 @@ async fn work(
         event_queue: config.bus.event_queue.clone(),
         notification_queue: config.bus.notification_queue.clone(),
     };
-    let eraser = erase_user::run(store.clone(), letters, shutdown.clone());
-    let eraser = spawn_essential("erasures", shutdown, eraser);
+    let erasure_recorded = Arc::new(Notify::new());
+    let erasures =
+        erasures::run(pool.clone(), letters, Arc::clone(&erasure_recorded), shutdown.clone());
+    let erasures = spawn_essential("erasures", shutdown, erasures);
     let settings = ConsumerSettings {
         queue: config.bus.event_queue.clone(),
         batch: BATCH,
@@ -254,13 +254,13 @@ async fn work(
         visibility: VISIBILITY,
         dead_letters_kept: config.bus.dead_letters_kept,
     };
-    let apply = ApplyEvents { pool, relay_handle, erasure_recorded: store.erasures };
+    let apply = ApplyEvents { pool, relay_handle, erasure_recorded };
     let handler = Arc::new(EventHandler::new(apply, OUTAGE_HOLD, shutdown.clone()));
     consumer::run(bus, settings, handler, shutdown.clone()).await;
     consumed.cancel();
     relay.await?;
     purge.await?;
     watchdog.await?;
-    eraser.await?;
+    erasures.await?;
     Ok(())
 }

@@ -5,7 +5,7 @@ mod backlog;
 mod catalogue;
 pub mod commands;
 pub mod erased_users;
-mod erasures;
+pub mod erasures;
 mod export;
 pub mod notification_versions;
 mod notifications;
@@ -17,15 +17,11 @@ mod statistics;
 mod stream;
 pub mod unsettled;
 
-use std::sync::Arc;
-
 use sqlx::{PgPool, migrate::Migrator};
-use tokio::sync::Notify;
 
 pub use audit::{Action, NewAction};
 pub use backlog::Signals;
 pub use catalogue::{Cursor, EventFilter, EventRow};
-pub use erasures::{CHUNK as ERASED_AT_ONCE, Erasure, Pass};
 pub use export::{ExportedOccurrence, MOST as MOST_EXPORTED};
 pub use notifications::{
     NotificationFilter, NotificationRow, NotificationState, OccurrenceRow, OccurrenceState,
@@ -45,20 +41,13 @@ pub const SESSION: &[(&str, &str)] = &[("plan_cache_mode", "force_custom_plan"),
 /// The notifications database.
 #[derive(Debug, Clone)]
 pub struct Store {
-    pub(crate) pool: PgPool,
-    /// Wakes the deletion of erased users' rows.
-    pub(crate) erasures: Arc<Notify>,
+    pool: PgPool,
 }
 
 impl Store {
     /// The store behind a pool.
     #[must_use]
     pub fn new(pool: PgPool) -> Self {
-        Self { pool, erasures: Arc::default() }
-    }
-
-    /// Waits until a batch of this process has noted an erasure.
-    pub async fn wait_for_erasure(&self) {
-        self.erasures.notified().await;
+        Self { pool }
     }
 }

@@ -23,6 +23,9 @@ pub enum Error {
     /// Another transaction created a notification that this one was about to create.
     #[error("another transaction created one of the notifications")]
     CreatedMeanwhile,
+    /// The bus failed.
+    #[error("change the dead letters of a queue")]
+    Bus(#[from] bus::Error),
 }
 
 impl Failure for Error {
@@ -31,6 +34,7 @@ impl Failure for Error {
             Self::Json(_) => FailureClass::Data,
             Self::Sql(error) => db::failure_class(error),
             Self::CreatedMeanwhile => FailureClass::Conflict,
+            Self::Bus(_) => FailureClass::Outage,
         }
     }
 

@@ -55,7 +55,7 @@ pub fn precedes_erasure(event: &Incoming, erased_at: DateTime<Utc>) -> bool {
 /// Returns `true` if an event precedes an erasure. An outcome belongs to the time at which its
 /// delivery was requested (`requested_at`), however much later the delivery was made. In messages
 /// of 2.0.0, which lack that time, it is the earlier of the due time and the outcome's own.
-pub(crate) fn precedes(
+fn precedes(
     event_type: EventType,
     occurred_at: DateTime<Utc>,
     requested_at: Option<DateTime<Utc>>,

@@ -1,20 +1,25 @@
-//! Deletes the rows of erased users in the background, chunk after chunk, and their dead letters:
-//! no batch of events waits for either.
+//! Erasure of a user: deletes the user's rows chunk after chunk, each in a short transaction, and
+//! the user's dead letters. No batch of events waits for either.
 
 use std::time::Duration;
 
 use bus::SharedBus;
-use tokio::time::sleep;
+use chrono::{DateTime, Utc};
+use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
-use crate::store::{Erasure, Pass, Store};
+use super::Error;
+use crate::store::erasures::{self, Erasure};
 
-/// Pause between two looks for erasures that a crashed replica has left, when none is noted here.
-const PERIOD: Duration = Duration::from_secs(10);
+/// Largest number of rows of one table that one transaction deletes.
+pub const CHUNK: i64 = 1_000;
+/// Largest number of notifications that one transaction locks.
+const NOTIFICATIONS: i64 = 200;
+/// Lease of an erasure, extended after each chunk. A chunk ends within 30 s, the statement timeout.
+const LEASE: Duration = Duration::from_secs(60);
 /// Pause before the last pass while transactions are open that began before the erasure.
-const SETTLE: Duration = Duration::from_secs(1);
-/// Pause after a failure.
-const RETRY: Duration = Duration::from_secs(5);
+pub const SETTLE: Duration = Duration::from_secs(1);
 
 /// The queues whose dead letters are a part of an erasure.
 pub struct DeadLetters {
@@ -27,12 +32,12 @@ pub struct DeadLetters {
 }
 
 impl DeadLetters {
-    /// Removes an erased user's dead letters: one look at all letters of each queue.
-    async fn remove(&self, erasure: &Erasure) -> Result<(), bus::Error> {
-        let user_id = erasure.user_id();
-        let mut removed = self.bus.erase_dead_letters(&self.event_queue, user_id).await?;
+    /// Deletes an erased user's dead letters: one search through all letters of each queue.
+    async fn delete(&self, erasure: &Erasure) -> Result<(), bus::Error> {
+        let user_id = erasure.user_id.as_str();
+        let mut deleted = self.bus.erase_dead_letters(&self.event_queue, user_id).await?;
         match self.bus.erase_dead_letters(&self.notification_queue, user_id).await {
-            Ok(others) => removed += others,
+            Ok(others) => deleted += others,
             Err(error @ bus::Error::Unavailable { .. }) => return Err(error),
             Err(error) => tracing::warn!(
                 error = &error as &dyn std::error::Error,
@@ -41,7 +46,7 @@ impl DeadLetters {
             ),
         }
         tracing::info!(
-            removed,
+            removed = deleted,
             receipt.id = erasure.receipt_id,
             "dead letters of the erased user were deleted"
         );
@@ -49,88 +54,127 @@ impl DeadLetters {
     }
 }
 
-/// Error that interrupted an erasure.
-#[derive(Debug, thiserror::Error)]
-pub enum EraseError {
-    /// A statement failed.
-    #[error("delete a user's rows")]
-    Database(#[from] sqlx::Error),
-    /// The bus could not be asked.
-    #[error("remove a user's dead letters")]
-    Bus(#[from] bus::Error),
-}
-
-/// Result of one look at the erasures.
+/// Progress of the erasures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Progress {
     /// Nothing is left to erase, or other replicas do it.
     Idle,
     /// An erasure is complete.
     Complete,
-    /// Everything that can be seen is deleted; open transactions may still write of it.
+    /// All visible rows are deleted; open transactions may still write others.
     Settling,
 }
 
-/// Erases until the token is cancelled.
-pub(crate) async fn run(store: Store, letters: DeadLetters, shutdown: CancellationToken) {
-    loop {
-        let pause = match erase_next(&store, &letters, &shutdown).await {
-            Ok(Progress::Complete) => Duration::ZERO,
-            Ok(Progress::Settling) => SETTLE,
-            Ok(Progress::Idle) => PERIOD,
-            Err(error) => {
-                tracing::warn!(
-                    error = &error as &dyn std::error::Error,
-                    "erasure failed, will retry"
-                );
-                metrics::counter!("reminders_erasure_failures_total").increment(1);
-                RETRY
-            }
-        };
-        if shutdown.is_cancelled() {
-            return;
-        }
-        tokio::select! {
-            () = sleep(pause) => {}
-            () = store.wait_for_erasure() => {}
-            () = shutdown.cancelled() => return,
-        }
-    }
+/// Position of a pass over a user's rows: the table it deletes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pass {
+    /// Notifications with their occurrences.
+    Notifications,
+    /// Events after this one, in the order of time.
+    Events(DateTime<Utc>, Uuid),
+    /// Messages that are not published yet.
+    Messages,
+    /// The end: every table was processed.
+    Done,
 }
 
 /// Completes one erasure, or as much of it as open transactions allow.
 ///
 /// # Errors
-/// When a statement or the bus fails. What was deleted stays so, and any replica goes on when the
-/// lease runs out.
+/// If a statement or the bus fails. Chunks before it stay deleted, and any replica continues when
+/// the lease ends.
 pub async fn erase_next(
-    store: &Store,
+    pool: &PgPool,
     letters: &DeadLetters,
     shutdown: &CancellationToken,
-) -> Result<Progress, EraseError> {
-    let Some(erasure) = store.claim_erasure().await? else { return Ok(Progress::Idle) };
-    let is_final = store.is_final(&erasure).await?;
+) -> Result<Progress, Error> {
+    let Some(erasure) = claim(pool).await? else { return Ok(Progress::Idle) };
+    let is_final = erasures::is_final(pool, &erasure).await?;
     let mut pass = Pass::Notifications;
     while pass != Pass::Done {
         if shutdown.is_cancelled() {
-            store.postpone_erasure(&erasure, Duration::ZERO).await?;
+            erasures::set_lease(pool, &erasure, Duration::ZERO).await?;
             return Ok(Progress::Settling);
         }
-        pass = store.erase_chunk(&erasure, pass).await?;
+        pass = erase_chunk(pool, &erasure, pass).await?;
     }
     if is_final {
         // Once for each erasure, however often its event is repeated.
-        letters.remove(&erasure).await?;
-        complete(store, &erasure).await?;
+        letters.delete(&erasure).await?;
+        erasures::complete(pool, &erasure).await?;
+        metrics::counter!("reminders_erasures_completed_total").increment(1);
+        tracing::info!(receipt.id = erasure.receipt_id, "user data was erased");
         return Ok(Progress::Complete);
     }
-    store.postpone_erasure(&erasure, SETTLE).await?;
+    erasures::set_lease(pool, &erasure, SETTLE).await?;
     Ok(Progress::Settling)
 }
 
-async fn complete(store: &Store, erasure: &Erasure) -> Result<(), sqlx::Error> {
-    store.complete_erasure(erasure).await?;
-    metrics::counter!("reminders_erasures_completed_total").increment(1);
-    tracing::info!(receipt.id = erasure.receipt_id, "user data was erased");
-    Ok(())
+/// Leases the erasure that has waited longest; `None` if every one is complete or leased.
+///
+/// # Errors
+/// If the statement fails.
+pub async fn claim(pool: &PgPool) -> Result<Option<Erasure>, sqlx::Error> {
+    erasures::claim(pool, LEASE).await
+}
+
+/// Deletes the next chunk of a user's rows and extends the lease; returns the position of the next
+/// one.
+///
+/// # Errors
+/// If a statement fails; chunks before it stay deleted.
+pub async fn erase_chunk(
+    pool: &PgPool,
+    erasure: &Erasure,
+    pass: Pass,
+) -> Result<Pass, sqlx::Error> {
+    let next = match pass {
+        Pass::Notifications => erase_notifications(pool, erasure).await?,
+        Pass::Events(at, id) => erase_events(pool, erasure, (at, id)).await?,
+        Pass::Messages => erase_messages(pool, erasure).await?,
+        Pass::Done => Pass::Done,
+    };
+    erasures::set_lease(pool, erasure, LEASE).await?;
+    Ok(next)
+}
+
+/// Locks notifications before it reads their occurrences, as the scheduler does: an occurrence that
+/// the scheduler created in between is seen by the second statement.
+async fn erase_notifications(pool: &PgPool, erasure: &Erasure) -> Result<Pass, sqlx::Error> {
+    let mut transaction = pool.begin().await?;
+    let ids = erasures::lock_notifications(&mut transaction, erasure, NOTIFICATIONS).await?;
+    if ids.is_empty() {
+        return Ok(Pass::Events(DateTime::<Utc>::MIN_UTC, Uuid::nil()));
+    }
+    let occurrences = erasures::delete_occurrences(&mut transaction, &ids, CHUNK).await?;
+    if (occurrences as i64) < CHUNK {
+        erasures::delete_notifications(&mut transaction, &ids).await?;
+    }
+    transaction.commit().await?;
+    Ok(Pass::Notifications)
+}
+
+/// Each chunk follows the one before, past the index entries that it left behind.
+async fn erase_events(
+    pool: &PgPool,
+    erasure: &Erasure,
+    after: (DateTime<Utc>, Uuid),
+) -> Result<Pass, sqlx::Error> {
+    let events = erasures::events_after(pool, erasure, after, CHUNK).await?;
+    let (Some(first), Some(last)) = (events.first(), events.last()) else {
+        return Ok(Pass::Messages);
+    };
+    let preceding = events.iter().filter(|event| event.precedes(erasure.erased_at));
+    let ids: Vec<Uuid> = preceding.map(|event| event.event_id).collect();
+    erasures::delete_events(pool, erasure, (first.occurred_at, last.occurred_at), &ids).await?;
+    let is_last = (events.len() as i64) < CHUNK;
+    Ok(if is_last { Pass::Messages } else { Pass::Events(last.occurred_at, last.event_id) })
+}
+
+/// Deletes messages from before the erasure that no topic has accepted, parked ones included.
+async fn erase_messages(pool: &PgPool, erasure: &Erasure) -> Result<Pass, sqlx::Error> {
+    let outbox = erasures::delete_outbox(pool, erasure, CHUNK).await?;
+    let commands = erasures::delete_commands(pool, erasure, CHUNK).await?;
+    let is_last = (outbox.max(commands) as i64) < CHUNK;
+    Ok(if is_last { Pass::Done } else { Pass::Messages })
 }

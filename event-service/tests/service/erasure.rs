@@ -6,8 +6,8 @@ use bus::{Message, QueueSpec, Received, Settlement, SharedBus, Topology};
 use chrono::{DateTime, Utc};
 use contract::{DeliveryState, Envelope, Event, EventType, OutcomeData, new_id};
 use event_service::{
-    store::{ERASED_AT_ONCE, Pass, Store},
-    usecases::erase_user::{DeadLetters, Progress, erase_next},
+    store::erasures,
+    usecases::erase_user::{CHUNK, DeadLetters, Pass, Progress, claim, erase_chunk, erase_next},
 };
 use serde_json::{Value, json};
 use service::consumer::Handler;
@@ -98,7 +98,7 @@ async fn applies_events_when_dead_letters_unreachable() {
             .execute(&service.pool)
             .await
             .expect("free");
-        erase_next(&service.store, &away, &CancellationToken::new()).await.is_err()
+        erase_next(&service.pool, &away, &CancellationToken::new()).await.is_err()
     })
     .await;
     assert_eq!(
@@ -136,7 +136,7 @@ async fn traces(service: &TestService) -> Vec<(String, Value)> {
 async fn finish(service: &TestService) {
     let (letters, shutdown) = (dead_letters(service).await, CancellationToken::new());
     wait_until(3 * LIMIT, async || {
-        erase_next(&service.store, &letters, &shutdown).await.expect("erased") == Progress::Idle
+        erase_next(&service.pool, &letters, &shutdown).await.expect("erased") == Progress::Idle
             && service.count("pending_erasures").await == 0
     })
     .await;
@@ -255,13 +255,13 @@ async fn erases_in_chunks_while_events_of_others_flow() {
     sqlx::query("select pg_current_xact_id()").execute(&mut *open).await.expect("a number");
     service.apply(&[erased(now())]).await;
 
-    let erasure = service.store.claim_erasure().await.expect("asked").expect("noted");
+    let erasure = claim(&service.pool).await.expect("asked").expect("noted");
     let (mut pass, mut chunks) = (Pass::Notifications, 0);
     while pass != Pass::Done {
-        pass = service.store.erase_chunk(&erasure, pass).await.expect("a chunk");
+        pass = erase_chunk(&service.pool, &erasure, pass).await.expect("a chunk");
         chunks += 1;
         if chunks == 3 {
-            let is_final = service.store.is_final(&erasure).await.expect("asked");
+            let is_final = erasures::is_final(&service.pool, &erasure).await.expect("asked");
             assert!(!is_final, "a batch of before is open");
         }
         if chunks % 50 == 1 {
@@ -272,11 +272,11 @@ async fn erases_in_chunks_while_events_of_others_flow() {
         }
     }
 
-    let least = 200_000 / ERASED_AT_ONCE;
-    assert!((least..least + 50).contains(&chunks), "{chunks} chunks of {ERASED_AT_ONCE} rows");
+    let least = 200_000 / CHUNK;
+    assert!((least..least + 50).contains(&chunks), "{chunks} chunks of {CHUNK} rows");
     assert_eq!(service.count("events where user_id = 'user-1'").await, 0);
     open.rollback().await.expect("ended");
-    service.store.postpone_erasure(&erasure, Duration::ZERO).await.expect("given back");
+    erasures::set_lease(&service.pool, &erasure, Duration::ZERO).await.expect("given back");
     finish(&service).await;
     assert_eq!(traces(&service).await, []);
 }
@@ -294,7 +294,7 @@ async fn erases_rows_of_a_batch_that_began_before() {
     sqlx::query(late).bind(new_id()).execute(&mut *batch).await.expect("written");
     let shutdown = CancellationToken::new();
     let letters = dead_letters(&service).await;
-    let progress = erase_next(&service.store, &letters, &shutdown).await.expect("erased");
+    let progress = erase_next(&service.pool, &letters, &shutdown).await.expect("erased");
     assert_eq!(progress, Progress::Settling);
     batch.commit().await.expect("committed");
 
@@ -308,10 +308,9 @@ async fn resumes_erasure_of_crashed_replica() {
     let service = test_service().await;
     heavy(&service, 3_000, 10).await;
     service.apply(&[erased(now())]).await;
-    let crashed = service.store.claim_erasure().await.expect("asked").expect("noted");
-    service.store.erase_chunk(&crashed, Pass::Notifications).await.expect("a chunk");
-    let other = Store::new(service.pool.clone());
-    assert!(other.claim_erasure().await.expect("asked").is_none(), "it is leased");
+    let crashed = claim(&service.pool).await.expect("asked").expect("noted");
+    erase_chunk(&service.pool, &crashed, Pass::Notifications).await.expect("a chunk");
+    assert!(claim(&service.pool).await.expect("asked").is_none(), "it is leased");
     let expire = "update pending_erasures set lease_until = now() - interval '1 second'";
     sqlx::query(expire).execute(&service.pool).await.expect("expired");
 
@@ -334,8 +333,8 @@ async fn erases_occurrence_created_meanwhile() {
     sqlx::query(made).execute(&mut *scheduler).await.expect("made");
     service.apply(&[erased(now())]).await;
     let erasing = tokio::spawn({
-        let (store, letters) = (service.store.clone(), dead_letters(&service).await);
-        async move { erase_next(&store, &letters, &CancellationToken::new()).await }
+        let (pool, letters) = (service.pool.clone(), dead_letters(&service).await);
+        async move { erase_next(&pool, &letters, &CancellationToken::new()).await }
     });
     let waiting =
         "pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
