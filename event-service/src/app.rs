@@ -161,12 +161,8 @@ impl App {
             .with_database(pool.clone(), &MIGRATOR)
             .until(shutdown.clone());
         let readiness = started.check(readiness);
-        let state = routes::AppState::new(
-            Store::new(readers.clone()),
-            Arc::clone(&bus),
-            &config,
-            shutdown.clone(),
-        );
+        let state =
+            routes::AppState::new(readers.clone(), Arc::clone(&bus), &config, shutdown.clone());
         // No user is identified here: the API is the operators' own.
         let nobody = Authenticator::new(Auth::Gateway { secret: None })?;
         let router = routes::router(state, started.clone(), config.operators.clone());
@@ -190,7 +186,7 @@ impl App {
         };
         if startup.complete(&started, &shutdown).await {
             let sources = Sources {
-                store: Store::new(readers.clone()),
+                pool: readers.clone(),
                 bus: Arc::clone(&bus),
                 queues: Sources::queues_of(&config.bus),
             };

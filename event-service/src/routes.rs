@@ -24,7 +24,11 @@ use axum::{
 };
 use bus::SharedBus;
 use rest::{ExportLimit, Operators, complete_operator_openapi, openapi_routes, require_operator};
-use service::startup::{self, Started};
+use service::{
+    http::ApiError,
+    startup::{self, Started},
+};
+use sqlx::PgPool;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use utoipa::OpenApi;
@@ -33,18 +37,28 @@ use utoipa_axum::{
     routes,
 };
 
-use crate::{config::Config, store::Store};
+use crate::{config::Config, usecases};
 
 /// State shared by the handlers.
 #[derive(Clone)]
 pub(crate) struct AppState {
-    store: Store,
+    pool: PgPool,
     bus: SharedBus,
     queues: Arc<Queues>,
     streams: Arc<Semaphore>,
     horizon: stream::Horizon,
     exports: ExportLimit,
     shutdown: CancellationToken,
+}
+
+impl From<usecases::Error> for ApiError {
+    fn from(error: usecases::Error) -> Self {
+        match error {
+            usecases::Error::Sql(error) => error.into(),
+            usecases::Error::Bus(error) => error.into(),
+            error => Self::unexpected(error),
+        }
+    }
 }
 
 /// Queues whose dead letters can be listed.
@@ -57,7 +71,7 @@ struct Queues {
 
 impl AppState {
     pub(crate) fn new(
-        store: Store,
+        pool: PgPool,
         bus: SharedBus,
         config: &Config,
         shutdown: CancellationToken,
@@ -69,7 +83,7 @@ impl AppState {
             feedback: names.ses_feedback_queue.clone(),
         };
         Self {
-            store,
+            pool,
             bus,
             queues: Arc::new(queues),
             streams: Arc::new(Semaphore::new(config.streams)),

@@ -1,4 +1,4 @@
-//! Use cases of the event queue and of the background tasks. Each combines a
+//! Use cases of the event queue, of the API and of the background tasks. Each combines a
 //! transaction, domain rules, the store and the outbox.
 
 pub mod apply_events;
@@ -7,6 +7,7 @@ pub mod erase_user;
 pub mod reconcile_occurrences;
 mod record_erasures;
 mod record_outcomes;
+pub mod redrive_dead_letters;
 
 use db::FailureClass;
 use service::consumer::isolation::Failure;

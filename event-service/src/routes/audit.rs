@@ -15,7 +15,10 @@ use service::http::ApiError;
 use utoipa::{IntoParams, ToSchema};
 
 use super::{AppState, examples, page};
-use crate::store::{Action, Cursor, NewAction};
+use crate::store::{
+    audit::{self, Action, NewAction},
+    catalogue::Cursor,
+};
 
 /// Query of the list of actions.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -92,7 +95,7 @@ pub(super) async fn list(
     LenientParams { value: query, faults }: LenientParams<AuditQuery>,
 ) -> Result<Json<Audit>, ApiError> {
     let (limit, after) = page::checked(query.limit, query.cursor.as_deref(), faults)?;
-    let mut actions = state.store.actions(after, limit + 1).await?;
+    let mut actions = audit::list(&state.pool, after, limit + 1).await?;
     let is_more = actions.len() as i64 > limit;
     actions.truncate(usize::try_from(limit).unwrap_or_default());
     let next_cursor = actions
@@ -124,14 +127,14 @@ pub(super) async fn record(
         user_id,
         request_id: request_id.to_owned(),
     };
-    if let Err(error) = state.store.begin_action(&new).await {
+    if let Err(error) = audit::begin(&state.pool, &new).await {
         return ApiError::from(error).into_response();
     }
     let response = next.run(request).await;
     let status = response.status();
     let result =
         if status.is_success() { "DONE".to_owned() } else { format!("FAILED {}", status.as_u16()) };
-    if let Err(error) = state.store.end_action(new.id, &result).await {
+    if let Err(error) = audit::end(&state.pool, new.id, &result).await {
         tracing::warn!(
             error = &error as &dyn std::error::Error,
             action.id = %new.id,

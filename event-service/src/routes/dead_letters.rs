@@ -13,6 +13,7 @@ use service::http::ApiError;
 use utoipa::{IntoParams, ToSchema};
 
 use super::{AppState, examples, page};
+use crate::usecases::redrive_dead_letters::redrive_dead_letters;
 
 /// Largest number of messages that one call moves.
 const MAX_MOVED: usize = 10_000;
@@ -176,8 +177,7 @@ pub(super) async fn redrive(
     let max = faults.take(checked_max(body.value.max));
     let queue = faults.take(body.value.queue.name(&state));
     let (max, queue) = faults.or(max.zip(queue))?;
-    let moved = state.bus.redrive(queue, max).await?;
-    tracing::info!(moved, "dead letters were redriven");
+    let moved = redrive_dead_letters(&state.bus, queue, max).await?;
     Ok(Json(Redriven { moved }))
 }
 

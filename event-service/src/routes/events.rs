@@ -9,7 +9,7 @@ use service::http::ApiError;
 use utoipa::{IntoParams, ToSchema};
 
 use super::{AppState, examples, page};
-use crate::store::{Cursor, EventFilter, EventRow};
+use crate::store::catalogue::{self, Cursor, EventFilter, EventRow};
 
 /// Query of the event catalogue.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -104,7 +104,7 @@ pub(super) async fn list(
         from: query.from,
         to: query.to,
     };
-    let page = state.store.events(&filter, after, limit).await?;
+    let page = catalogue::events(&state.pool, &filter, after, limit).await?;
     let last = page.rows.last().filter(|_| page.is_full);
     let next_cursor = last
         .map(|row| page::write(Cursor { occurred_at: row.occurred_at, event_id: row.event_id }));

@@ -6,11 +6,12 @@ use rest::{BodyWriter, PathText, streamed_json};
 use serde::Serialize;
 use serde_json::Value;
 use service::http::{ApiError, ErrorBody, Reason};
+use sqlx::PgPool;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{AppState, examples};
-use crate::store::{ExportedOccurrence, MOST_EXPORTED, Store};
+use crate::store::export::{self as rows, ExportedOccurrence};
 
 /// Notifications that are in memory at once.
 const NOTIFICATIONS: usize = 20;
@@ -62,19 +63,19 @@ pub(super) async fn export(
     })?;
     let permit = state.exports.acquire(&user_id)?;
     // The first statement is waited for: while the database is away, the answer is 503.
-    let ids = state.store.exported_ids(&user_id).await?;
-    let store = state.store;
+    let ids = rows::notification_ids(&state.pool, &user_id).await?;
+    let pool = state.pool;
     Ok(streamed_json(permit, async move |mut writer: BodyWriter| {
-        let most = usize::try_from(MOST_EXPORTED)?;
+        let most = usize::try_from(rows::MAX_ROWS)?;
         writer.write(r#"{"notifications":["#).await?;
         for (page, ids) in
             ids.iter().take(most).collect::<Vec<_>>().chunks(NOTIFICATIONS).enumerate()
         {
             let ids: Vec<Uuid> = ids.iter().copied().copied().collect();
-            write_notifications(&store, &mut writer, &ids, page == 0).await?;
+            write_notifications(&pool, &mut writer, &ids, page == 0).await?;
         }
         writer.write(r#"],"events":["#).await?;
-        let has_more = write_events(&store, &mut writer, &user_id, most).await?;
+        let has_more = write_events(&pool, &mut writer, &user_id, most).await?;
         let truncated = has_more || ids.len() > most;
         writer.write(format!(r#"],"truncated":{truncated}}}"#)).await?;
         Ok(writer.finish().await?)
@@ -82,13 +83,13 @@ pub(super) async fn export(
 }
 
 async fn write_notifications(
-    store: &Store,
+    pool: &PgPool,
     writer: &mut BodyWriter,
     ids: &[Uuid],
     is_first: bool,
 ) -> Result<(), ExportError> {
-    let notifications = store.exported_notifications(ids).await?;
-    let occurrences = store.exported_occurrences(ids, None, OCCURRENCES).await?;
+    let notifications = rows::notifications(pool, ids).await?;
+    let occurrences = rows::occurrences(pool, ids, None, OCCURRENCES).await?;
     for (place, (id, json)) in notifications.into_iter().enumerate() {
         if !(is_first && place == 0) {
             writer.write(",").await?;
@@ -97,7 +98,7 @@ async fn write_notifications(
         writer.write(json.strip_suffix('}').unwrap_or(&json)).await?;
         writer.write(r#","occurrences":["#).await?;
         let own = occurrences.iter().filter(|row| row.notification_id == id);
-        write_occurrences(store, writer, id, own.collect()).await?;
+        write_occurrences(pool, writer, id, own.collect()).await?;
         writer.write("]}").await?;
     }
     Ok(())
@@ -106,7 +107,7 @@ async fn write_notifications(
 /// Writes the first occurrences of a notification, and reads the rest of a long series page by
 /// page.
 async fn write_occurrences(
-    store: &Store,
+    pool: &PgPool,
     writer: &mut BodyWriter,
     id: Uuid,
     first: Vec<&ExportedOccurrence>,
@@ -120,7 +121,7 @@ async fn write_occurrences(
     let mut position = first.last().map(|last| last.position);
     let mut is_full = first.len() as i64 == OCCURRENCES;
     while is_full {
-        let page = store.exported_occurrences(&[id], position, OCCURRENCES).await?;
+        let page = rows::occurrences(pool, &[id], position, OCCURRENCES).await?;
         for occurrence in &page {
             writer.write(",").await?;
             writer.write(&occurrence.json).await?;
@@ -133,14 +134,14 @@ async fn write_occurrences(
 
 /// Writes up to `most` events; returns whether there are more.
 async fn write_events(
-    store: &Store,
+    pool: &PgPool,
     writer: &mut BodyWriter,
     user_id: &str,
     most: usize,
 ) -> Result<bool, ExportError> {
     let (mut before, mut written) = (None, 0);
     loop {
-        let page = store.exported_events(user_id, before, EVENTS).await?;
+        let page = rows::events(pool, user_id, before, EVENTS).await?;
         let is_last = (page.len() as i64) < EVENTS;
         for (cursor, json) in page {
             if written == most {

@@ -13,8 +13,8 @@ use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use super::{AppState, examples, page};
-use crate::store::{
-    NotificationFilter, NotificationRow, NotificationState, OccurrenceRow, OccurrenceState,
+use crate::store::notifications::{
+    self, NotificationFilter, NotificationRow, NotificationState, OccurrenceRow, OccurrenceState,
 };
 
 /// Number of occurrences that a page shows of each notification, the newest ones.
@@ -179,11 +179,11 @@ pub(super) async fn list(
     let after = faults.take(query.cursor.as_deref().map(read_cursor).transpose());
     let filter = faults.take(filter_of(query.state.as_deref(), query.due_before));
     let ((limit, after), filter) = faults.or(limit.zip(after).zip(filter))?;
-    let page = state.store.notifications(filter, after, limit).await?;
+    let page = notifications::list(&state.pool, filter, after, limit).await?;
     let next_cursor =
         page.rows.last().filter(|_| page.is_full).map(|row| row.id.simple().to_string());
     let ids: Vec<Uuid> = page.rows.iter().map(|row| row.id).collect();
-    let occurrences = state.store.occurrences_of(&ids, OCCURRENCES).await?;
+    let occurrences = notifications::occurrences_of(&state.pool, &ids, OCCURRENCES).await?;
     Ok(Json(NotificationPage {
         notifications: NotificationView::all(page.rows, occurrences),
         next_cursor,

@@ -5,7 +5,7 @@ use rest::Faults;
 use service::http::{ApiError, FieldFault};
 use uuid::Uuid;
 
-use crate::store::Cursor;
+use crate::store::catalogue::Cursor;
 
 const DEFAULT_LIMIT: i64 = 50;
 const MAX_LIMIT: i64 = 500;

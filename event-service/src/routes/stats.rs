@@ -10,7 +10,7 @@ use service::http::ApiError;
 use utoipa::ToSchema;
 
 use super::{AppState, examples};
-use crate::store::{COUNTED, Count};
+use crate::store::statistics::{self, COUNTED, Count};
 
 /// A count that stops at a limit.
 #[derive(Debug, Serialize, ToSchema)]
@@ -91,7 +91,7 @@ pub(super) struct Stats {
 )]
 pub(super) async fn stats(State(state): State<AppState>) -> Result<Json<Stats>, ApiError> {
     let (figures, depth) =
-        tokio::join!(state.store.statistics(), state.bus.depth(&state.queues.event));
+        tokio::join!(statistics::read(&state.pool), state.bus.depth(&state.queues.event));
     let figures = figures?;
     Ok(Json(Stats {
         estimated: Estimates {

@@ -14,6 +14,7 @@ use futures::stream;
 use rest::Params;
 use serde::Deserialize;
 use service::http::{ApiError, Reason};
+use sqlx::PgPool;
 use tokio::{
     sync::{Mutex, OwnedSemaphorePermit},
     time::{Instant, sleep},
@@ -23,7 +24,8 @@ use uuid::Uuid;
 
 use super::{AppState, events::EventView, examples};
 use crate::store::{
-    AppliedSnapshot, EventFilter, EventRow, FoundEvent, SCAN_LIMIT, Store, StreamPosition,
+    catalogue::{EventFilter, EventRow},
+    stream::{self as store, AppliedSnapshot, FoundEvent, SCAN_LIMIT, StreamPosition},
 };
 
 /// Pause between two looks for new events.
@@ -52,14 +54,14 @@ pub(super) struct StreamQuery {
 pub(super) struct Horizon(Arc<Mutex<Option<(Instant, i64)>>>);
 
 impl Horizon {
-    async fn current(&self, store: &Store) -> Result<i64, sqlx::Error> {
+    async fn current(&self, pool: &PgPool) -> Result<i64, sqlx::Error> {
         let mut known = self.0.lock().await;
         if let Some((at, horizon)) = *known
             && at.elapsed() < PERIOD
         {
             return Ok(horizon);
         }
-        let horizon = store.stream_horizon().await?;
+        let horizon = store::horizon(pool).await?;
         *known = Some((Instant::now(), horizon));
         Ok(horizon)
     }
@@ -114,10 +116,10 @@ pub(super) async fn stream(
         .map_err(|_| ApiError::new(Reason::RateLimited, "too many streams are open"))?;
     let (position, already) = match headers.get("last-event-id") {
         Some(value) => {
-            (known_position(&state.store, value.to_str().unwrap_or_default()).await?, None)
+            (known_position(&state.pool, value.to_str().unwrap_or_default()).await?, None)
         }
         None => {
-            let (position, already) = state.store.stream_start().await?;
+            let (position, already) = store::start(&state.pool).await?;
             (position, Some(already))
         }
     };
@@ -179,13 +181,13 @@ impl EventStream {
             return self.scan().await;
         }
         let page: Vec<FoundEvent> = self.found.iter().take(PAGE).copied().collect();
-        self.read = self.state.store.events_at(&page).await?.into();
+        self.read = store::events_at(&self.state.pool, &page).await?.into();
         self.found.drain(..page.len());
         Ok(true)
     }
 
     async fn scan(&mut self) -> Result<bool, sqlx::Error> {
-        let horizon = self.state.horizon.current(&self.state.store).await?;
+        let horizon = self.state.horizon.current(&self.state.pool).await?;
         if horizon <= self.position.xid {
             return Ok(false);
         }
@@ -193,7 +195,7 @@ impl EventStream {
             self.already = None;
         }
         let (filter, already) = (&self.filter, self.already.as_ref());
-        let found = self.state.store.scan(filter, self.position, horizon, already).await?;
+        let found = store::scan(&self.state.pool, filter, self.position, horizon, already).await?;
         self.position = after_scan(&found, horizon);
         self.found = found.into_iter().filter(|seen| seen.passes).collect();
         Ok(!self.found.is_empty() || self.position.xid < horizon)
@@ -222,13 +224,13 @@ fn id_of(position: StreamPosition) -> String {
 /// Reads the position that a client names. A position later than the database's transactions is
 /// refused: the database was restored or replaced since, and the stream would send nothing until it
 /// reaches that position.
-async fn known_position(store: &Store, text: &str) -> Result<StreamPosition, ApiError> {
+async fn known_position(pool: &PgPool, text: &str) -> Result<StreamPosition, ApiError> {
     let parsed = text.split_once('-').and_then(|(xid, id)| {
         Some(StreamPosition { xid: xid.parse().ok()?, event_id: Uuid::try_parse(id).ok()? })
     });
     let unknown = || ApiError::invalid("Last-Event-ID: must be the id of an event of this stream");
     let position = parsed.filter(|position| position.xid >= 0).ok_or_else(unknown)?;
-    if position.xid > store.stream_horizon().await? {
+    if position.xid > store::horizon(pool).await? {
         return Err(unknown());
     }
     Ok(position)

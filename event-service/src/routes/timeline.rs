@@ -17,7 +17,10 @@ use super::{
 };
 use crate::{
     domain::identity::{Source, notification_id},
-    store::EventFilter,
+    store::{
+        catalogue::{self, EventFilter},
+        notifications,
+    },
 };
 
 /// Largest number of events that are shown: the newest ones, fewer if they are large.
@@ -91,12 +94,12 @@ pub(super) async fn timeline(
     let text = text.ok_or_else(unknown)?;
     let item: ItemId = text.parse().map_err(|_| unknown())?;
     let filter = EventFilter { item_id: Some(text.clone()), ..EventFilter::default() };
-    let page = state.store.events(&filter, None, EVENTS).await?;
+    let page = catalogue::events(&state.pool, &filter, None, EVENTS).await?;
     let ids: Vec<Uuid> =
         Source::ALL.into_iter().map(|source| notification_id(source, &item)).collect();
-    let notifications = state.store.notifications_by_id(&ids).await?;
-    let occurrences = state.store.occurrences_of(&ids, OCCURRENCES).await?;
-    if page.rows.is_empty() && notifications.is_empty() && occurrences.is_empty() {
+    let found = notifications::by_ids(&state.pool, &ids).await?;
+    let occurrences = notifications::occurrences_of(&state.pool, &ids, OCCURRENCES).await?;
+    if page.rows.is_empty() && found.is_empty() && occurrences.is_empty() {
         return Err(unknown());
     }
     let truncated = page.is_full;
@@ -110,7 +113,7 @@ pub(super) async fn timeline(
     timeline.sort_by_key(Step::at);
     Ok(Json(Timeline {
         reminder_id: text,
-        notifications: NotificationView::all(notifications, occurrences),
+        notifications: NotificationView::all(found, occurrences),
         timeline,
         truncated,
     }))

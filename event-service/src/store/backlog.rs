@@ -1,6 +1,8 @@
 //! Figures that alarms are raised by, at a bounded price.
 
-use super::{COUNTED, Store};
+use sqlx::PgPool;
+
+use super::statistics::COUNTED;
 
 /// Figures of occurrences that are due and not released, and of erasures under way.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -13,15 +15,14 @@ pub struct Signals {
     pub oldest_erasure_seconds: f64,
 }
 
-impl Store {
-    /// The figures: each from the head of an index.
-    ///
-    /// # Errors
-    /// When the database cannot be asked.
-    pub async fn signals(&self) -> Result<Signals, sqlx::Error> {
-        sqlx::query_as!(
-            Signals,
-            r#"select
+/// Reads the figures, each from the head of an index.
+///
+/// # Errors
+/// If the query fails.
+pub async fn signals(pool: &PgPool) -> Result<Signals, sqlx::Error> {
+    sqlx::query_as!(
+        Signals,
+        r#"select
                 coalesce(extract(epoch from now() - (
                     select due_at from occurrences where pending and due_at <= now()
                         order by due_at limit 1
@@ -33,9 +34,8 @@ impl Store {
                 coalesce(extract(epoch
                     from now() - (select min(requested_at) from pending_erasures)), 0)::float8
                     as "oldest_erasure_seconds!""#,
-            COUNTED,
-        )
-        .fetch_one(&self.pool)
-        .await
-    }
+        COUNTED,
+    )
+    .fetch_one(pool)
+    .await
 }

@@ -2,13 +2,10 @@
 
 use chrono::{DateTime, Utc};
 use contract::Envelope;
-use sqlx::PgConnection;
+use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
-use super::{
-    Store,
-    page::{self, Page},
-};
+use super::page::{self, Page};
 
 /// Filter of events.
 #[derive(Debug, Clone, Default)]
@@ -57,22 +54,21 @@ pub struct EventRow {
     pub received_xid: i64,
 }
 
-impl Store {
-    /// A page of events, newest first, of `limit` and of [`super::PAGE_BYTES`] at the most.
-    ///
-    /// # Errors
-    /// When the database cannot be asked.
-    pub async fn events(
-        &self,
-        filter: &EventFilter,
-        after: Option<Cursor>,
-        limit: i64,
-    ) -> Result<Page<EventRow>, sqlx::Error> {
-        // Planned with its values each time (store.rs: SESSION), so that each combination of
-        // filters finds its index.
-        let found = sqlx::query_as!(
-            EventRow,
-            "select occurred_at, event_id, event_type, item_id, user_id, version, data,
+/// Returns a page of events, newest first, of at most `limit` events and [`super::PAGE_BYTES`].
+///
+/// # Errors
+/// If the query fails.
+pub async fn events(
+    pool: &PgPool,
+    filter: &EventFilter,
+    after: Option<Cursor>,
+    limit: i64,
+) -> Result<Page<EventRow>, sqlx::Error> {
+    // Planned with its values each time (store.rs: SESSION), so that each combination of
+    // filters finds its index.
+    let found = sqlx::query_as!(
+        EventRow,
+        "select occurred_at, event_id, event_type, item_id, user_id, version, data,
                 received_at, received_xid
              from events
              where ($1::text is null or user_id = $1) and ($2::text is null or item_id = $2)
@@ -82,18 +78,17 @@ impl Store {
                and ($6::timestamptz is null or occurred_at <= $6)
                and ($6::timestamptz is null or (occurred_at, event_id) < ($6, $7::uuid))
              order by occurred_at desc, event_id desc limit $8",
-            filter.user_id.as_deref(),
-            filter.item_id.as_deref(),
-            filter.event_type.as_deref(),
-            filter.from,
-            filter.to,
-            after.map(|cursor| cursor.occurred_at),
-            after.map(|cursor| cursor.event_id),
-            limit,
-        )
-        .fetch(&self.pool);
-        page::collect_page(found, limit, |row| page::bytes_of(&row.data)).await
-    }
+        filter.user_id.as_deref(),
+        filter.item_id.as_deref(),
+        filter.event_type.as_deref(),
+        filter.from,
+        filter.to,
+        after.map(|cursor| cursor.occurred_at),
+        after.map(|cursor| cursor.event_id),
+        limit,
+    )
+    .fetch(pool);
+    page::collect_page(found, limit, |row| page::bytes_of(&row.data)).await
 }
 
 /// Adds events, which are in the order of their times and ids, to the catalogue. Returns time and

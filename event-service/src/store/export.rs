@@ -1,13 +1,14 @@
-//! Everything that is held of a user, page by page: no page is large, and none holds a connection
+//! Everything that is stored of a user, page by page: no page is large, and none holds a connection
 //! while a client reads.
 
 use chrono::{DateTime, Utc};
+use sqlx::PgPool;
 use uuid::Uuid;
 
-use super::{Cursor, Store};
+use super::catalogue::Cursor;
 
-/// Rows of a kind that one export holds at most; the newest.
-pub const MOST: i64 = 100_000;
+/// Largest number of rows of one kind in an export; the newest ones are exported.
+pub const MAX_ROWS: i64 = 100_000;
 
 /// An occurrence as an export shows it, and where it stands in the order of its notification's.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,56 +21,55 @@ pub struct ExportedOccurrence {
     pub json: String,
 }
 
-impl Store {
-    /// The ids of a user's notifications, the latest made first; one more than an export holds
-    /// tells that there are more.
-    ///
-    /// # Errors
-    /// When the database cannot be asked.
-    pub async fn exported_ids(&self, user_id: &str) -> Result<Vec<Uuid>, sqlx::Error> {
-        sqlx::query_scalar!(
-            "select id from notifications where user_id = $1 order by id desc limit $2",
-            user_id,
-            MOST + 1
-        )
-        .fetch_all(&self.pool)
-        .await
-    }
+/// The ids of a user's notifications, the latest made first; one more than an export holds
+/// tells that there are more.
+///
+/// # Errors
+/// If the query fails.
+pub async fn notification_ids(pool: &PgPool, user_id: &str) -> Result<Vec<Uuid>, sqlx::Error> {
+    sqlx::query_scalar!(
+        "select id from notifications where user_id = $1 order by id desc limit $2",
+        user_id,
+        MAX_ROWS + 1
+    )
+    .fetch_all(pool)
+    .await
+}
 
-    /// Notifications as JSON objects, by their ids; one that was erased meanwhile is left out.
-    ///
-    /// # Errors
-    /// When the database cannot be asked.
-    pub async fn exported_notifications(
-        &self,
-        ids: &[Uuid],
-    ) -> Result<Vec<(Uuid, String)>, sqlx::Error> {
-        let rows = sqlx::query!(
-            r#"select id, jsonb_build_object(
+/// Notifications as JSON objects, by their ids; one that was erased meanwhile is left out.
+///
+/// # Errors
+/// If the query fails.
+pub async fn notifications(
+    pool: &PgPool,
+    ids: &[Uuid],
+) -> Result<Vec<(Uuid, String)>, sqlx::Error> {
+    let rows = sqlx::query!(
+        r#"select id, jsonb_build_object(
                    'source', source, 'itemId', item_id, 'userEmail', user_email, 'version', version,
                    'state', state, 'date', wire_time(date), 'notifyOffsets', notify_offsets,
                    'recurrence', recurrence, 'acknowledged', wire_time(acknowledged),
                    'content', content)::text as "json!"
                from notifications where id = any($1) order by id desc"#,
-            ids,
-        )
-        .fetch_all(&self.pool)
-        .await?;
-        Ok(rows.into_iter().map(|row| (row.id, row.json)).collect())
-    }
+        ids,
+    )
+    .fetch_all(pool)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.id, row.json)).collect())
+}
 
-    /// Up to `limit` occurrences of each of some notifications, in order of time, after a position.
-    ///
-    /// # Errors
-    /// When the database cannot be asked.
-    pub async fn exported_occurrences(
-        &self,
-        notifications: &[Uuid],
-        after: Option<(DateTime<Utc>, Uuid)>,
-        limit: i64,
-    ) -> Result<Vec<ExportedOccurrence>, sqlx::Error> {
-        let rows = sqlx::query!(
-            r#"select wanted.id as "notification_id!", found.id as "id!", found.due_at as "due_at!",
+/// Up to `limit` occurrences of each of some notifications, in order of time, after a position.
+///
+/// # Errors
+/// If the query fails.
+pub async fn occurrences(
+    pool: &PgPool,
+    notifications: &[Uuid],
+    after: Option<(DateTime<Utc>, Uuid)>,
+    limit: i64,
+) -> Result<Vec<ExportedOccurrence>, sqlx::Error> {
+    let rows = sqlx::query!(
+        r#"select wanted.id as "notification_id!", found.id as "id!", found.due_at as "due_at!",
                    jsonb_build_object(
                        'dueAt', wire_time(found.due_at), 'date', wire_time(found.date),
                        'expiresAt', wire_time(found.expires_at), 'state', found.state,
@@ -84,33 +84,33 @@ impl Store {
                    order by due_at, id limit $4
                ) as found
                order by wanted.id, found.due_at, found.id"#,
-            notifications,
-            after.map(|(due_at, _)| due_at),
-            after.map(|(_, id)| id),
-            limit,
-        )
-        .fetch_all(&self.pool)
-        .await?;
-        let occurrences = rows.into_iter().map(|row| ExportedOccurrence {
-            notification_id: row.notification_id,
-            position: (row.due_at, row.id),
-            json: row.json,
-        });
-        Ok(occurrences.collect())
-    }
+        notifications,
+        after.map(|(due_at, _)| due_at),
+        after.map(|(_, id)| id),
+        limit,
+    )
+    .fetch_all(pool)
+    .await?;
+    let occurrences = rows.into_iter().map(|row| ExportedOccurrence {
+        notification_id: row.notification_id,
+        position: (row.due_at, row.id),
+        json: row.json,
+    });
+    Ok(occurrences.collect())
+}
 
-    /// Up to `limit` events of a user as JSON objects, newest first, before a position.
-    ///
-    /// # Errors
-    /// When the database cannot be asked.
-    pub async fn exported_events(
-        &self,
-        user_id: &str,
-        before: Option<Cursor>,
-        limit: i64,
-    ) -> Result<Vec<(Cursor, String)>, sqlx::Error> {
-        let rows = sqlx::query!(
-            r#"select occurred_at, event_id, jsonb_build_object(
+/// Up to `limit` events of a user as JSON objects, newest first, before a position.
+///
+/// # Errors
+/// If the query fails.
+pub async fn events(
+    pool: &PgPool,
+    user_id: &str,
+    before: Option<Cursor>,
+    limit: i64,
+) -> Result<Vec<(Cursor, String)>, sqlx::Error> {
+    let rows = sqlx::query!(
+        r#"select occurred_at, event_id, jsonb_build_object(
                    'occurredAt', wire_time(occurred_at), 'eventId', event_id, 'eventType',
                        event_type,
                    'itemId', item_id, 'version', version, 'data', data)::text as "json!"
@@ -118,17 +118,13 @@ impl Store {
                where user_id = $1 and ($2::timestamptz is null or occurred_at <= $2)
                  and ($2::timestamptz is null or (occurred_at, event_id) < ($2, $3::uuid))
                order by occurred_at desc, event_id desc limit $4"#,
-            user_id,
-            before.map(|cursor| cursor.occurred_at),
-            before.map(|cursor| cursor.event_id),
-            limit,
-        )
-        .fetch_all(&self.pool)
-        .await?;
-        let position = |occurred_at, event_id| Cursor { occurred_at, event_id };
-        Ok(rows
-            .into_iter()
-            .map(|row| (position(row.occurred_at, row.event_id), row.json))
-            .collect())
-    }
+        user_id,
+        before.map(|cursor| cursor.occurred_at),
+        before.map(|cursor| cursor.event_id),
+        limit,
+    )
+    .fetch_all(pool)
+    .await?;
+    let position = |occurred_at, event_id| Cursor { occurred_at, event_id };
+    Ok(rows.into_iter().map(|row| (position(row.occurred_at, row.event_id), row.json)).collect())
 }

@@ -1,12 +1,10 @@
 //! Reads notifications and their occurrences.
 
 use chrono::{DateTime, Utc};
+use sqlx::PgPool;
 use uuid::Uuid;
 
-use super::{
-    Store,
-    page::{self, Page},
-};
+use super::page::{self, Page};
 
 /// State of a notification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::Type)]
@@ -146,24 +144,23 @@ pub struct OccurrenceRow {
     pub reason: Option<String>,
 }
 
-impl Store {
-    /// A page of notifications, newest id first, below `after`, of `limit` and of
-    /// [`super::PAGE_BYTES`] at the most.
-    ///
-    /// # Errors
-    /// When the database cannot be asked.
-    pub async fn notifications(
-        &self,
-        filter: NotificationFilter,
-        after: Option<Uuid>,
-        limit: i64,
-    ) -> Result<Page<NotificationRow>, sqlx::Error> {
-        let pending_only = filter.occurrence == Some(OccurrenceState::Pending)
-            || (filter.occurrence.is_none() && filter.due_before.is_some());
-        let other = filter.occurrence.filter(|state| *state != OccurrenceState::Pending);
-        let found = sqlx::query_as!(
-            NotificationRow,
-            r#"select id, source, item_id, user_id, version, state::text as "state!", date,
+/// Returns a page of notifications, newest id first, below `after`, of at most `limit`
+/// notifications and [`super::PAGE_BYTES`].
+///
+/// # Errors
+/// If the query fails.
+pub async fn list(
+    pool: &PgPool,
+    filter: NotificationFilter,
+    after: Option<Uuid>,
+    limit: i64,
+) -> Result<Page<NotificationRow>, sqlx::Error> {
+    let pending_only = filter.occurrence == Some(OccurrenceState::Pending)
+        || (filter.occurrence.is_none() && filter.due_before.is_some());
+    let other = filter.occurrence.filter(|state| *state != OccurrenceState::Pending);
+    let found = sqlx::query_as!(
+        NotificationRow,
+        r#"select id, source, item_id, user_id, version, state::text as "state!", date,
                 notify_offsets, recurrence, content, updated_at
                from notifications
                where ($1::notification_state is null or state = $1)
@@ -174,51 +171,46 @@ impl Store {
                      select from occurrences where notification_id = notifications.id
                          and occurrences.state = $4 and ($5::timestamptz is null or due_at < $5)))
                order by id desc limit $6"#,
-            filter.state as Option<NotificationState>,
-            after,
-            pending_only,
-            other as Option<OccurrenceState>,
-            filter.due_before,
-            limit,
-        )
-        .fetch(&self.pool);
-        let bytes_of = |value: &Option<_>| value.as_ref().map_or(0, page::bytes_of);
-        page::collect_page(found, limit, |row| bytes_of(&row.content) + bytes_of(&row.recurrence))
-            .await
-    }
+        filter.state as Option<NotificationState>,
+        after,
+        pending_only,
+        other as Option<OccurrenceState>,
+        filter.due_before,
+        limit,
+    )
+    .fetch(pool);
+    let bytes_of = |value: &Option<_>| value.as_ref().map_or(0, page::bytes_of);
+    page::collect_page(found, limit, |row| bytes_of(&row.content) + bytes_of(&row.recurrence)).await
+}
 
-    /// Notifications by id.
-    ///
-    /// # Errors
-    /// When the database cannot be asked.
-    pub async fn notifications_by_id(
-        &self,
-        ids: &[Uuid],
-    ) -> Result<Vec<NotificationRow>, sqlx::Error> {
-        sqlx::query_as!(
-            NotificationRow,
-            r#"select id, source, item_id, user_id, version, state::text as "state!", date,
+/// Returns notifications by id.
+///
+/// # Errors
+/// If the query fails.
+pub async fn by_ids(pool: &PgPool, ids: &[Uuid]) -> Result<Vec<NotificationRow>, sqlx::Error> {
+    sqlx::query_as!(
+        NotificationRow,
+        r#"select id, source, item_id, user_id, version, state::text as "state!", date,
                 notify_offsets, recurrence, content, updated_at
                from notifications where id = any($1) order by source"#,
-            ids,
-        )
-        .fetch_all(&self.pool)
-        .await
-    }
+        ids,
+    )
+    .fetch_all(pool)
+    .await
+}
 
-    /// The newest `most` occurrences of each of some notifications, in order of time: none of them
-    /// takes the place of another's.
-    ///
-    /// # Errors
-    /// When the database cannot be asked.
-    pub async fn occurrences_of(
-        &self,
-        notifications: &[Uuid],
-        most: i64,
-    ) -> Result<Vec<OccurrenceRow>, sqlx::Error> {
-        sqlx::query_as!(
-            OccurrenceRow,
-            r#"select id, notification_id, due_at, date, expires_at, state::text as "state!",
+/// Returns the newest `most` occurrences of each notification, in order of time.
+///
+/// # Errors
+/// If the query fails.
+pub async fn occurrences_of(
+    pool: &PgPool,
+    notifications: &[Uuid],
+    most: i64,
+) -> Result<Vec<OccurrenceRow>, sqlx::Error> {
+    sqlx::query_as!(
+        OccurrenceRow,
+        r#"select id, notification_id, due_at, date, expires_at, state::text as "state!",
                 released_at, sent, failed, suppressed, deliveries,
                       outcome_at, reason
                from unnest($1::uuid[]) as wanted (wanted_id)
@@ -227,10 +219,9 @@ impl Store {
                        order by due_at desc, id limit $2
                ) as newest
                order by due_at, id"#,
-            notifications,
-            most,
-        )
-        .fetch_all(&self.pool)
-        .await
-    }
+        notifications,
+        most,
+    )
+    .fetch_all(pool)
+    .await
 }

@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-
-use super::Store;
+use sqlx::PgPool;
 
 /// Count at which counting stops.
 pub const COUNTED: i64 = 10_000;
@@ -34,25 +33,25 @@ pub struct Statistics {
     pub outbox: Count,
 }
 
-impl Store {
-    /// The figures. Estimates come from the planner's statistics, counts from the head of an index.
-    ///
-    /// # Errors
-    /// When the database cannot be asked.
-    pub async fn statistics(&self) -> Result<Statistics, sqlx::Error> {
-        let states = sqlx::query!(
-            r#"select state as "state!", (frequency * greatest(reltuples, 0))::bigint as "estimate!"
+/// Reads the figures. Estimates come from the planner's statistics, counts from the head of an
+/// index.
+///
+/// # Errors
+/// If the query fails.
+pub async fn read(pool: &PgPool) -> Result<Statistics, sqlx::Error> {
+    let states = sqlx::query!(
+        r#"select state as "state!", (frequency * greatest(reltuples, 0))::bigint as "estimate!"
                from pg_stats
                join pg_class on pg_class.oid = 'occurrences'::regclass,
                unnest(most_common_vals::text::text[], most_common_freqs) as common (state,
                    frequency)
                where schemaname = current_schema and tablename = 'occurrences'
                    and attname = 'state'"#
-        )
-        .fetch_all(&self.pool)
-        .await?;
-        let row = sqlx::query!(
-            r#"select
+    )
+    .fetch_all(pool)
+    .await?;
+    let row = sqlx::query!(
+        r#"select
                 (select greatest(reltuples, 0)::bigint from pg_class
                     where oid = 'notifications'::regclass) as "notifications!",
                 (select sum(greatest(reltuples, 0))::bigint from pg_class
@@ -70,19 +69,18 @@ impl Store {
                     as "events_last_minute!",
                 (select count(*) from (select from outbox where parked_reason is null
                     limit $1) as waiting) as "outbox!""#,
-            COUNTED,
-        )
-        .fetch_one(&self.pool)
-        .await?;
-        Ok(Statistics {
-            occurrences: states.into_iter().map(|row| (row.state, row.estimate)).collect(),
-            notifications: row.notifications,
-            events: row.events,
-            due_now: Count(row.due_now),
-            oldest_due_at: row.oldest_due_at,
-            next_due_at: row.next_due_at,
-            events_last_minute: Count(row.events_last_minute),
-            outbox: Count(row.outbox),
-        })
-    }
+        COUNTED,
+    )
+    .fetch_one(pool)
+    .await?;
+    Ok(Statistics {
+        occurrences: states.into_iter().map(|row| (row.state, row.estimate)).collect(),
+        notifications: row.notifications,
+        events: row.events,
+        due_now: Count(row.due_now),
+        oldest_due_at: row.oldest_due_at,
+        next_due_at: row.next_due_at,
+        events_last_minute: Count(row.events_last_minute),
+        outbox: Count(row.outbox),
+    })
 }

@@ -5,9 +5,10 @@
 //! with the scan, so a stream whose filter nothing passes reads nothing twice.
 
 use chrono::{DateTime, Utc};
+use sqlx::PgPool;
 use uuid::Uuid;
 
-use super::{EventFilter, EventRow, Store};
+use super::catalogue::{EventFilter, EventRow};
 
 /// Largest number of events that one scan passes over.
 pub const SCAN_LIMIT: i64 = 1_000;
@@ -40,53 +41,50 @@ pub struct FoundEvent {
     pub passes: bool,
 }
 
-impl Store {
-    /// The oldest transaction that is still open: every event of an earlier one is committed, and
-    /// none of them is missed by a reader that stops short of it.
-    ///
-    /// # Errors
-    /// When the database cannot be asked.
-    pub async fn stream_horizon(&self) -> Result<i64, sqlx::Error> {
-        sqlx::query_scalar!(
-            r#"select pg_snapshot_xmin(pg_current_snapshot())::text::bigint as "xid!""#
-        )
-        .fetch_one(&self.pool)
+/// Returns the oldest transaction that is still open: every event of an earlier one is committed,
+/// and none of them is missed by a reader that stops short of it.
+///
+/// # Errors
+/// If the query fails.
+pub async fn horizon(pool: &PgPool) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar!(r#"select pg_snapshot_xmin(pg_current_snapshot())::text::bigint as "xid!""#)
+        .fetch_one(pool)
         .await
-    }
+}
 
-    /// The position from which a stream shows what is applied from now on, and the snapshot of what
-    /// was applied already: while other transactions are open, some of that lies behind the
-    /// position.
-    ///
-    /// # Errors
-    /// When the database cannot be asked.
-    pub async fn stream_start(&self) -> Result<(StreamPosition, AppliedSnapshot), sqlx::Error> {
-        let row = sqlx::query!(
-            r#"select pg_snapshot_xmin(snapshot)::text::bigint as "xid!",
+/// Returns the position from which a stream shows events that are applied from now on, and the
+/// snapshot of those that are applied already: while other transactions are open, some of these
+/// lie behind the position.
+///
+/// # Errors
+/// If the query fails.
+pub async fn start(pool: &PgPool) -> Result<(StreamPosition, AppliedSnapshot), sqlx::Error> {
+    let row = sqlx::query!(
+        r#"select pg_snapshot_xmin(snapshot)::text::bigint as "xid!",
                    pg_snapshot_xmax(snapshot)::text::bigint as "until!",
                        snapshot::text as "snapshot!"
                from pg_current_snapshot() as snapshot"#
-        )
-        .fetch_one(&self.pool)
-        .await?;
-        let position = StreamPosition { xid: row.xid, event_id: Uuid::nil() };
-        Ok((position, AppliedSnapshot { snapshot: row.snapshot, until: row.until }))
-    }
+    )
+    .fetch_one(pool)
+    .await?;
+    let position = StreamPosition { xid: row.xid, event_id: Uuid::nil() };
+    Ok((position, AppliedSnapshot { snapshot: row.snapshot, until: row.until }))
+}
 
-    /// Scans up to [`SCAN_LIMIT`] events after a position and before a horizon, in their order.
-    /// Events that were `already` applied do not pass.
-    ///
-    /// # Errors
-    /// When the database cannot be asked.
-    pub async fn scan(
-        &self,
-        filter: &EventFilter,
-        position: StreamPosition,
-        horizon: i64,
-        already: Option<&AppliedSnapshot>,
-    ) -> Result<Vec<FoundEvent>, sqlx::Error> {
-        let rows = sqlx::query!(
-            r#"select occurred_at, event_id, received_xid,
+/// Scans up to [`SCAN_LIMIT`] events after a position and before a horizon, in their order.
+/// Events that were `already` applied do not pass.
+///
+/// # Errors
+/// If the query fails.
+pub async fn scan(
+    pool: &PgPool,
+    filter: &EventFilter,
+    position: StreamPosition,
+    horizon: i64,
+    already: Option<&AppliedSnapshot>,
+) -> Result<Vec<FoundEvent>, sqlx::Error> {
+    let rows = sqlx::query!(
+        r#"select occurred_at, event_id, received_xid,
                    ($4::text is null or user_id = $4) and ($5::text is null or item_id = $5)
                    and ($6::text is null or event_type = $6)
                    and ($7::text is null
@@ -97,44 +95,43 @@ impl Store {
                where received_xid >= $1 and (received_xid, event_id) > ($1, $2)
                    and received_xid < $3
                order by received_xid, event_id limit $8"#,
-            position.xid,
-            position.event_id,
-            horizon,
-            filter.user_id.as_deref(),
-            filter.item_id.as_deref(),
-            filter.event_type.as_deref(),
-            already.map(|applied| applied.snapshot.as_str()),
-            SCAN_LIMIT,
-        )
-        .fetch_all(&self.pool)
-        .await?;
-        let found = rows.into_iter().map(|row| FoundEvent {
-            position: StreamPosition { xid: row.received_xid, event_id: row.event_id },
-            occurred_at: row.occurred_at,
-            passes: row.passes,
-        });
-        Ok(found.collect())
-    }
+        position.xid,
+        position.event_id,
+        horizon,
+        filter.user_id.as_deref(),
+        filter.item_id.as_deref(),
+        filter.event_type.as_deref(),
+        already.map(|applied| applied.snapshot.as_str()),
+        SCAN_LIMIT,
+    )
+    .fetch_all(pool)
+    .await?;
+    let found = rows.into_iter().map(|row| FoundEvent {
+        position: StreamPosition { xid: row.received_xid, event_id: row.event_id },
+        occurred_at: row.occurred_at,
+        passes: row.passes,
+    });
+    Ok(found.collect())
+}
 
-    /// Reads found events, in their order; one that was deleted meanwhile is left out.
-    ///
-    /// # Errors
-    /// When the database cannot be asked.
-    pub async fn events_at(&self, found: &[FoundEvent]) -> Result<Vec<EventRow>, sqlx::Error> {
-        let occurred: Vec<DateTime<Utc>> =
-            found.iter().map(|events_at| events_at.occurred_at).collect();
-        let ids: Vec<Uuid> = found.iter().map(|events_at| events_at.position.event_id).collect();
-        sqlx::query_as!(
-            EventRow,
-            "select occurred_at, event_id, event_type, item_id, user_id, version, data, received_at,
+/// Reads found events, in their order; one that was deleted meanwhile is left out.
+///
+/// # Errors
+/// If the query fails.
+pub async fn events_at(pool: &PgPool, found: &[FoundEvent]) -> Result<Vec<EventRow>, sqlx::Error> {
+    let occurred: Vec<DateTime<Utc>> =
+        found.iter().map(|events_at| events_at.occurred_at).collect();
+    let ids: Vec<Uuid> = found.iter().map(|events_at| events_at.position.event_id).collect();
+    sqlx::query_as!(
+        EventRow,
+        "select occurred_at, event_id, event_type, item_id, user_id, version, data, received_at,
                  received_xid
              from events
              where occurred_at = any($1) and event_id = any($2)
              order by received_xid, event_id",
-            &occurred,
-            &ids,
-        )
-        .fetch_all(&self.pool)
-        .await
-    }
+        &occurred,
+        &ids,
+    )
+    .fetch_all(pool)
+    .await
 }

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use bus::{Depth, SharedBus};
 use service::settings::BusConfig;
+use sqlx::PgPool;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::store::Store;
+use crate::store::backlog;
 
 /// Pause between two readings: the interval at which Prometheus asks.
 const PERIOD: Duration = Duration::from_secs(15);
@@ -18,7 +19,7 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 /// The sources of the gauges.
 pub(crate) struct Sources {
     /// The notifications database, on connections of its own.
-    pub(crate) store: Store,
+    pub(crate) pool: PgPool,
     /// The bus.
     pub(crate) bus: SharedBus,
     /// Queues by their role.
@@ -55,7 +56,7 @@ pub(crate) async fn run(sources: Sources, shutdown: CancellationToken) {
 }
 
 async fn read(sources: &Sources) {
-    match timeout(TIMEOUT, sources.store.signals()).await {
+    match timeout(TIMEOUT, backlog::signals(&sources.pool)).await {
         Ok(Ok(signals)) => {
             metrics::gauge!("reminders_oldest_overdue_seconds").set(signals.oldest_overdue_seconds);
             metrics::gauge!("reminders_backlog").set(signals.backlog as f64);

@@ -7,7 +7,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::store::{Kind, Purged, Store};
+use crate::store::{Kind, Purged, Store, audit};
 
 /// Pause between two runs. Partitions are created four weeks ahead, so a missed run does no harm.
 const PERIOD: Duration = Duration::from_secs(60 * 60);
@@ -43,7 +43,7 @@ async fn run_once(store: &Store, retention: TimeDelta, resume_after: &mut Uuid) 
             is_done = false;
         }
     }
-    let purged = async { store.purge_actions(store.now().await?).await };
+    let purged = async { audit::purge(&store.pool, store.now().await?).await };
     if let Err(error) = purged.await {
         tracing::warn!(
             error = &error as &dyn std::error::Error,
