@@ -26,13 +26,15 @@ use crate::{
     config::Config,
     consumer::{EventHandler, OUTAGE_HOLD},
     routes,
-    store::{MIGRATOR, SESSION, Store},
+    store::{MIGRATOR, SESSION},
     tasks::{
         backlog_metrics::{self, Sources},
         erasures, purge, watchdog,
     },
     telemetry::METRICS,
-    usecases::{apply_events::ApplyEvents, erase_user::DeadLetters},
+    usecases::{
+        apply_events::ApplyEvents, create_partitions::create_partitions, erase_user::DeadLetters,
+    },
 };
 
 /// Events in one batch at the most.
@@ -79,7 +81,7 @@ impl Service for EventService {
 pub async fn migrate(config: &Config) -> anyhow::Result<()> {
     let pool = config.database.pool_with(EventService::NAME, SESSION);
     db::migrate(&pool, &MIGRATOR).await.context("migrate the notifications database")?;
-    Store::new(pool).create_partitions().await.context("make the catalogue's partitions")?;
+    create_partitions(&pool).await.context("create the catalogue's partitions")?;
     let bus = bus::connect(&config.bus.settings).await.context("connect to the bus")?;
     bus.ensure(&topology(&config.bus)).await.context("make topic and queue")
 }
@@ -155,7 +157,6 @@ impl App {
     /// When a listener or a task fails.
     pub async fn run(self, shutdown: CancellationToken) -> anyhow::Result<()> {
         let Self { config, listeners, pool, readers, bus, .. } = self;
-        let store = Store::new(pool.clone());
         let started = Started::watching(pool.clone());
         let readiness = admin::Readiness::default()
             .with_database(pool.clone(), &MIGRATOR)
@@ -195,7 +196,7 @@ impl App {
                 &shutdown,
                 backlog_metrics::run(sources, shutdown.clone()),
             );
-            work(&config, store, pool.clone(), bus, &shutdown).await?;
+            work(&config, pool.clone(), bus, &shutdown).await?;
             backlog_metrics.await?;
         }
         rest_server.await??;
@@ -218,7 +219,6 @@ fn split(connections: u32) -> (u32, u32) {
 /// publishes the consumer's last messages.
 async fn work(
     config: &Config,
-    store: Store,
     pool: PgPool,
     bus: SharedBus,
     shutdown: &CancellationToken,
@@ -228,7 +228,7 @@ async fn work(
         Relay::new(pool.clone(), Arc::clone(&bus), config.bus.event_topic.clone());
     let relay = relay.with_user_share(config.user_events);
     let relay = spawn_essential("relay", shutdown, relay.run(consumed.clone()));
-    let purge = purge::run(store.clone(), config.retention, shutdown.clone());
+    let purge = purge::run(pool.clone(), config.retention, shutdown.clone());
     let purge = spawn_essential("purge", shutdown, purge);
     let watch =
         watchdog::Settings { after: config.unsettled_after, queue: config.bus.event_queue.clone() };

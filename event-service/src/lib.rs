@@ -1,9 +1,9 @@
 //! Consumes events; owns the notifications database and the event catalogue.
 //!
-//! A batch of messages becomes one transaction: what is new goes into the catalogue, the newest
-//! version of each notification is kept, its times of delivery are kept with it, outcomes are
-//! counted, and facts go into the outbox. `notification-scheduler` claims from the same database
-//! what is due.
+//! A batch of messages becomes one transaction: new events are added to the catalogue, each
+//! notification is stored in its newest version with its occurrences, outcomes are counted, and
+//! messages are written to the outbox. `notification-scheduler` claims due occurrences from the
+//! same database.
 
 pub mod app;
 pub mod config;
@@ -11,7 +11,7 @@ pub mod consumer;
 pub mod domain;
 mod routes;
 pub mod store;
-pub mod tasks;
+mod tasks;
 mod telemetry;
 pub mod usecases;
 

@@ -1,4 +1,5 @@
-//! All SQL of event-service.
+//! All SQL of event-service. It owns the notifications database; the outbox is written through
+//! `shared`.
 
 pub mod audit;
 pub mod backlog;
@@ -11,16 +12,16 @@ pub mod notification_versions;
 pub mod notifications;
 pub mod occurrences;
 mod page;
-mod partitions;
-mod purge;
+pub mod partitions;
+pub mod purge;
 pub mod statistics;
 pub mod stream;
 pub mod unsettled;
 
-use sqlx::{PgPool, migrate::Migrator};
+use chrono::{DateTime, Utc};
+use sqlx::{PgExecutor, migrate::Migrator};
 
 pub use page::{PAGE_BYTES, Page};
-pub use purge::{CHUNK as PURGED_AT_ONCE, Kind, Purged};
 
 /// The migrations of the notifications database.
 pub static MIGRATOR: Migrator = sqlx::migrate!();
@@ -29,16 +30,10 @@ pub static MIGRATOR: Migrator = sqlx::migrate!();
 /// plan would not know which of the filters are given, nor that a retried batch holds one event.
 pub const SESSION: &[(&str, &str)] = &[("plan_cache_mode", "force_custom_plan"), ("jit", "off")];
 
-/// The notifications database.
-#[derive(Debug, Clone)]
-pub struct Store {
-    pub(crate) pool: PgPool,
-}
-
-impl Store {
-    /// The store behind a pool.
-    #[must_use]
-    pub fn new(pool: PgPool) -> Self {
-        Self { pool }
-    }
+/// Returns the database's time.
+///
+/// # Errors
+/// If the query fails.
+pub async fn now(executor: impl PgExecutor<'_>) -> Result<DateTime<Utc>, sqlx::Error> {
+    sqlx::query_scalar!(r#"select now() as "now!""#).fetch_one(executor).await
 }

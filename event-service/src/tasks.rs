@@ -2,5 +2,5 @@
 
 pub(crate) mod backlog_metrics;
 pub(crate) mod erasures;
-pub mod purge;
+pub(crate) mod purge;
 pub(crate) mod watchdog;

@@ -3,7 +3,9 @@
 
 pub mod apply_events;
 mod change_notifications;
+pub mod create_partitions;
 pub mod erase_user;
+pub mod purge_old_rows;
 pub mod reconcile_occurrences;
 mod record_erasures;
 mod record_outcomes;

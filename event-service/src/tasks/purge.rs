@@ -2,12 +2,16 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
+use sqlx::PgPool;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::store::{Kind, Purged, Store, audit};
+use crate::{
+    store::{self, audit},
+    usecases::{create_partitions::create_partitions, purge_old_rows::purge_old_rows},
+};
 
 /// Pause between two runs. Partitions are created four weeks ahead, so a missed run does no harm.
 const PERIOD: Duration = Duration::from_secs(60 * 60);
@@ -15,11 +19,11 @@ const PERIOD: Duration = Duration::from_secs(60 * 60);
 const RETRY: Duration = Duration::from_secs(60);
 
 /// Runs until the token is cancelled.
-pub(crate) async fn run(store: Store, retention: TimeDelta, shutdown: CancellationToken) {
+pub(crate) async fn run(pool: PgPool, retention: TimeDelta, shutdown: CancellationToken) {
     let (mut resume_after, mut retry) = (Uuid::nil(), RETRY);
     loop {
         let is_done = tokio::select! {
-            is_done = run_once(&store, retention, &mut resume_after) => is_done,
+            is_done = run_once(&pool, retention, &mut resume_after) => is_done,
             () = shutdown.cancelled() => return,
         };
         let pause = if is_done { PERIOD } else { retry };
@@ -29,21 +33,21 @@ pub(crate) async fn run(store: Store, retention: TimeDelta, shutdown: Cancellati
 }
 
 /// Performs one run; returns `true` if all of it succeeded.
-async fn run_once(store: &Store, retention: TimeDelta, resume_after: &mut Uuid) -> bool {
+async fn run_once(pool: &PgPool, retention: TimeDelta, resume_after: &mut Uuid) -> bool {
     let mut is_done = true;
-    match store.create_partitions().await {
+    match create_partitions(pool).await {
         Ok(0) => {}
         Ok(created) => tracing::info!(created, "partitions of the event catalogue were created"),
         Err(error) => {
             tracing::warn!(
-                error = %error,
+                error = &error as &dyn std::error::Error,
                 "partitions of the event catalogue were not created, the default partition stores \
                  new events, will retry"
             );
             is_done = false;
         }
     }
-    let purged = async { audit::purge(&store.pool, store.now().await?).await };
+    let purged = async { audit::purge(pool, store::now(pool).await?).await };
     if let Err(error) = purged.await {
         tracing::warn!(
             error = &error as &dyn std::error::Error,
@@ -51,62 +55,11 @@ async fn run_once(store: &Store, retention: TimeDelta, resume_after: &mut Uuid) 
         );
         is_done = false;
     }
-    match store.now().await {
-        Ok(now) => is_done & purge(store, now - retention, resume_after).await,
+    match store::now(pool).await {
+        Ok(now) => is_done & purge_old_rows(pool, now - retention, resume_after).await,
         Err(error) => {
-            tracing::warn!(error = %error, "purge failed, will retry");
+            tracing::warn!(error = &error as &dyn std::error::Error, "purge failed, will retry");
             false
         }
     }
-}
-
-/// Purges all rows from before a time; returns `true` if all of it succeeded.
-async fn purge(store: &Store, before: DateTime<Utc>, resume_after: &mut Uuid) -> bool {
-    let (mut total, mut is_done) = (Purged::default(), true);
-    for kind in Kind::all(*resume_after) {
-        if let Err(error) = purge_kind(store, kind, before, &mut total, resume_after).await {
-            tracing::warn!(
-                error = %error,
-                kind = ?kind,
-                "purge of rows beyond their retention is incomplete, will retry"
-            );
-            is_done = false;
-        }
-    }
-    metrics::counter!("reminders_catalogue_partitions_dropped_total")
-        .increment(total.partitions.unsigned_abs().into());
-    tracing::info!(
-        partitions = total.partitions,
-        events = total.stray_events,
-        occurrences = total.occurrences,
-        notifications = total.notifications,
-        "rows beyond their retention were purged"
-    );
-    is_done
-}
-
-/// Purges one kind, chunk after chunk.
-///
-/// # Errors
-/// When a statement fails; chunks before it stay purged.
-pub async fn purge_kind(
-    store: &Store,
-    kind: Kind,
-    before: DateTime<Utc>,
-    total: &mut Purged,
-    resume_after: &mut Uuid,
-) -> Result<(), sqlx::Error> {
-    let mut next = Some(kind);
-    while let Some(kind) = next {
-        let (purged, following) = store.purge_chunk(kind, before).await?;
-        total.add(purged);
-        next = match following {
-            Some(Kind::Notifications { after, left: 0 }) => {
-                *resume_after = after;
-                None
-            }
-            following => following,
-        };
-    }
-    Ok(())
 }

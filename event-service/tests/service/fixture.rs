@@ -8,7 +8,7 @@ use contract::{
     Channel, DeliveryState, Envelope, Event, EventType, NotifyContent, OutcomeData, Priority,
     Reason, ReasonCode, ReminderData, Schema, new_id, occurrence_id,
 };
-use event_service::{consumer::EventHandler, store::Store, usecases::apply_events::ApplyEvents};
+use event_service::{consumer::EventHandler, usecases::apply_events::ApplyEvents};
 use serde_json::{Value, json};
 use service::{consumer::Handler, outbox::Relay};
 use sqlx::PgPool;
@@ -18,7 +18,6 @@ use tokio_util::sync::CancellationToken;
 pub(crate) struct TestService {
     pub(crate) database: Database,
     pub(crate) pool: PgPool,
-    pub(crate) store: Store,
     pub(crate) shutdown: CancellationToken,
     pub(crate) handler: EventHandler,
 }
@@ -27,14 +26,13 @@ pub(crate) struct TestService {
 pub(crate) async fn test_service_with(patience: Duration) -> TestService {
     let database = support::postgres::migrated("events", &event_service::store::MIGRATOR).await;
     let pool = database.pool().await;
-    let store = Store::new(pool.clone());
     // The relay never runs: messages stay in the outbox, where tests look at them.
     let (_, relay_handle) =
         Relay::new(pool.clone(), bus(database.url()).await, "event-topic".to_owned());
     let shutdown = CancellationToken::new();
     let apply = ApplyEvents { pool: pool.clone(), relay_handle, erasure_recorded: Arc::default() };
     let handler = EventHandler::new(apply, patience, shutdown.clone());
-    TestService { database, pool, store, shutdown, handler }
+    TestService { database, pool, shutdown, handler }
 }
 
 pub(crate) async fn test_service() -> TestService {

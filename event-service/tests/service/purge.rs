@@ -2,9 +2,9 @@
 
 use chrono::{DateTime, Utc};
 use contract::EventType;
-use event_service::{
-    store::{Kind, PURGED_AT_ONCE, Purged},
-    tasks::purge::purge_kind,
+use event_service::usecases::{
+    create_partitions::create_partitions,
+    purge_old_rows::{CHUNK, Kind, Purged, purge_chunk, purge_kind},
 };
 use serde_json::json;
 use uuid::Uuid;
@@ -25,8 +25,8 @@ fn at(time: DateTime<Utc>) -> bus::Received {
 #[tokio::test]
 async fn creates_partitions_ahead_once() {
     let service = test_service().await;
-    assert_eq!(service.store.create_partitions().await.expect("made"), 6);
-    assert_eq!(service.store.create_partitions().await.expect("there"), 0);
+    assert_eq!(create_partitions(&service.pool).await.expect("made"), 6);
+    assert_eq!(create_partitions(&service.pool).await.expect("there"), 0);
 }
 
 #[tokio::test]
@@ -34,7 +34,7 @@ async fn moves_rows_of_default_partition_into_week() {
     let service = test_service().await;
     service.apply(&[at(now() - hours(24 * 400)), at(now()), at(now() + hours(24 * 20))]).await;
     assert_eq!(partition_of_all(&service).await, ["events_default"; 3]);
-    service.store.create_partitions().await.expect("made");
+    create_partitions(&service.pool).await.expect("made");
     let partitions = partition_of_all(&service).await;
     assert_eq!(partitions[0], "events_default");
     assert!(partitions[1..].iter().all(|name| name != "events_default"), "{partitions:?}");
@@ -45,7 +45,7 @@ async fn recognises_repeat_after_partition_is_created() {
     let service = test_service().await;
     let message = at(now());
     service.apply(std::slice::from_ref(&message)).await;
-    service.store.create_partitions().await.expect("made");
+    create_partitions(&service.pool).await.expect("made");
     service.apply(&[message]).await;
     assert_eq!(service.count("events").await, 1);
 }
@@ -59,7 +59,7 @@ async fn purges_old_rows_and_keeps_pending_ones() {
         .execute(&service.pool)
         .await
         .expect("made");
-    service.store.create_partitions().await.expect("made");
+    create_partitions(&service.pool).await.expect("made");
     service.apply(&[at(old), at(old - hours(24 * 400)), at(now())]).await;
     let make = "with made as (
             insert into notifications (id, source, item_id, user_id, version, state, date,
@@ -88,7 +88,7 @@ async fn purges_old_rows_and_keeps_pending_ones() {
 async fn purged(service: &TestService) -> Purged {
     let (mut total, mut walked) = (Purged::default(), Uuid::nil());
     for kind in Kind::all(walked) {
-        purge_kind(&service.store, kind, now() - hours(24 * 30), &mut total, &mut walked)
+        purge_kind(&service.pool, kind, now() - hours(24 * 30), &mut total, &mut walked)
             .await
             .expect("purged");
     }
@@ -116,7 +116,7 @@ async fn old(service: &TestService, count: i64, state: &str, occurrence: &str, d
 #[tokio::test]
 async fn purges_in_chunks_found_by_an_index() {
     let service = test_service().await;
-    old(&service, 2 * PURGED_AT_ONCE + 500, "active", "sent", "-40 days").await;
+    old(&service, 2 * CHUNK + 500, "active", "sent", "-40 days").await;
     old(&service, 20_000, "active", "sent", "-1 day").await;
     sqlx::query("analyze occurrences").execute(&service.pool).await.expect("analyzed");
     let plan = "explain select id from occurrences
@@ -129,7 +129,7 @@ async fn purges_in_chunks_found_by_an_index() {
 
     let before = now() - hours(24 * 30);
     let (first, next) =
-        service.store.purge_chunk(Kind::Occurrences, before).await.expect("a chunk");
+        purge_chunk(&service.pool, Kind::Occurrences, before).await.expect("a chunk");
     assert_eq!((first.occurrences, first.notifications), (1_000, 1_000));
     assert_eq!(next, Some(Kind::Occurrences));
     let total = purged(&service).await;
