@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use backoff::Backoff;
 use chrono::TimeDelta;
 use sqlx::PgPool;
 use tokio::time::sleep;
@@ -15,19 +16,19 @@ use crate::{
 
 /// Pause between two runs. Partitions are created four weeks ahead, so a missed run does no harm.
 const PERIOD: Duration = Duration::from_secs(60 * 60);
-/// Pause after a failure; it doubles with each further one, up to [`PERIOD`].
-const RETRY: Duration = Duration::from_secs(60);
+/// Pauses after failed runs.
+const BACKOFF: Backoff = Backoff::new(Duration::from_secs(60), PERIOD);
 
 /// Runs until the token is cancelled.
 pub(crate) async fn run(pool: PgPool, retention: TimeDelta, shutdown: CancellationToken) {
-    let (mut resume_after, mut retry) = (Uuid::nil(), RETRY);
+    let (mut resume_after, mut failures) = (Uuid::nil(), 0);
     loop {
         let is_done = tokio::select! {
             is_done = run_once(&pool, retention, &mut resume_after) => is_done,
             () = shutdown.cancelled() => return,
         };
-        let pause = if is_done { PERIOD } else { retry };
-        retry = if is_done { RETRY } else { (retry * 2).min(PERIOD) };
+        failures = if is_done { 0 } else { failures + 1 };
+        let pause = if is_done { PERIOD } else { BACKOFF.pause(failures) };
         tokio::select! { () = sleep(pause) => {} () = shutdown.cancelled() => return }
     }
 }
