@@ -37,14 +37,14 @@ use crate::{
     },
 };
 
-/// Events in one batch at the most.
+/// Largest number of messages in a batch.
 const BATCH: usize = 500;
-/// For how long a received batch is hidden; extended while it is held.
+/// Time for which a received batch is hidden; extended while it is held.
 const VISIBILITY: Duration = Duration::from_secs(10);
-/// Receipts without a settlement before a message is dead-lettered.
+/// Number of receipts without a settlement after which a message is dead-lettered.
 const MAX_RECEIVE_COUNT: u32 = 10;
 
-/// The service as its command line sees it.
+/// The service for the command line.
 #[derive(Debug, Clone, Copy)]
 pub struct EventService;
 
@@ -208,8 +208,8 @@ impl App {
     }
 }
 
-/// Splits a process's connections into those of events and those of its REST API: streams, exports
-/// and long lists of the one never take what the other works with.
+/// Splits a process's connections into those of events and those of the REST API, so that streams,
+/// exports and long lists take no connection from the events.
 fn split(connections: u32) -> (u32, u32) {
     let readers = (connections / 3).clamp(1, 3);
     ((connections - readers.min(connections)).max(1), readers)

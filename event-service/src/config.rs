@@ -19,19 +19,19 @@ pub struct Config {
     pub bus: BusConfig,
     /// Settings of the REST API.
     pub api: ApiSettings,
-    /// Batches of events that are applied at once.
+    /// Number of batches of events that are applied concurrently.
     pub concurrency: usize,
-    /// For how long events, and what has ended, are kept.
+    /// Retention of events, and of occurrences that have ended.
     pub retention: TimeDelta,
     /// Holders of the operator token, who may call the API.
     pub operators: Operators,
-    /// For how long outcomes of what was released are waited for before the ledger is asked.
+    /// Time after its release at which an occurrence without an outcome is reconciled.
     pub unsettled_after: Duration,
-    /// Streams of events that are open at once.
+    /// Largest number of open event streams.
     pub streams: usize,
-    /// Exports that are written at once.
+    /// Largest number of concurrent exports.
     pub exports: usize,
-    /// Messages of one user that are published in a second.
+    /// Number of messages of one user that are published in a second.
     pub user_events: u32,
 }
 

@@ -6,8 +6,8 @@ use uuid::Uuid;
 
 use super::incoming::{Effect, Incoming};
 
-/// Time after an erasure for which the last events of devices may be under way: notification-service
-/// erases the devices later.
+/// Time after an erasure for which the last events of devices may be under way, because
+/// notification-service erases the devices later.
 const DEVICES_LINGER: TimeDelta = TimeDelta::minutes(10);
 
 /// Event of an erased user in the catalogue.

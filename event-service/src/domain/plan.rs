@@ -4,11 +4,11 @@
 //! The highest version wins. Each version on the way to it decides which delivery times are
 //! required:
 //!
-//! - of a new notification: those that lie ahead; when none does, past ones that have not expired,
+//! - of a new notification: those that lie ahead; if none does, past ones that have not expired,
 //!   which are delivered at once (a command that says "now");
-//! - of a changed one: those that lay ahead when it was changed. A past one is kept when it was
-//!   owed before and is still waiting, but never made anew: an edit does not fire again what has
-//!   been.
+//! - of a changed one: those that lay ahead when it was changed. A past one is kept if it was
+//!   required before and is still pending, but it is never created again: an edit does not repeat a
+//!   delivery.
 //!
 //! Of a recurring notification only the next time is required, and the one after it once that is
 //! released. A snooze is required in addition, and in place of those delivery times of the snoozed
@@ -41,7 +41,7 @@ pub struct Known {
     pub version: i64,
     /// `true` if the notification is active, `false` if it is a tombstone.
     pub active: bool,
-    /// Time at which that version was made.
+    /// Time of that version.
     pub changed_at: DateTime<Utc>,
     /// Delivery times of pending occurrences.
     pub waiting: Vec<DateTime<Utc>>,

@@ -28,11 +28,11 @@ use crate::store::{
     stream::{self as store, AppliedSnapshot, FoundEvent, SCAN_LIMIT, StreamPosition},
 };
 
-/// Pause between two looks for new events.
+/// Interval of the scans for new events.
 const PERIOD: Duration = Duration::from_millis(250);
 /// Events of a stream that are in memory at once.
 const PAGE: usize = 16;
-/// Time after which a stream that shows nothing tells its client how far it has got.
+/// Time after which a stream that shows nothing sends its position to the client.
 const POSITION_INTERVAL: Duration = Duration::from_secs(15);
 
 /// Filter of the event stream.
@@ -48,8 +48,7 @@ pub(super) struct StreamQuery {
     r#type: Option<String>,
 }
 
-/// The horizon of all streams of a process: asked for once a period, however many streams there
-/// are.
+/// Horizon of all streams of a process, read once a period for all of them.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Horizon(Arc<Mutex<Option<(Instant, i64)>>>);
 
@@ -72,12 +71,12 @@ struct EventStream {
     state: AppState,
     filter: EventFilter,
     position: StreamPosition,
-    /// Of a stream that begins now: what it need not show.
+    /// Events that a stream without a `Last-Event-ID` does not show.
     already: Option<AppliedSnapshot>,
     /// Events that pass the filter and are still to be read.
     found: VecDeque<FoundEvent>,
     read: VecDeque<EventRow>,
-    /// When the client was last told a position, and which.
+    /// Last position that was sent to the client, and its time.
     last_position: (Instant, StreamPosition),
     _permit: OwnedSemaphorePermit,
 }
@@ -174,8 +173,8 @@ impl EventStream {
         }
     }
 
-    /// Reads events that were sighted, or else looks for new ones; returns whether there is more to
-    /// do at once.
+    /// Reads events that a scan has found, or else scans for new ones; returns `true` if there may
+    /// be more.
     async fn read_more(&mut self) -> Result<bool, sqlx::Error> {
         if self.found.is_empty() {
             return self.scan().await;
@@ -202,7 +201,7 @@ impl EventStream {
     }
 }
 
-/// The position after a look: past everything that it came upon, whether it passed or not.
+/// Returns the position after a scan: after all events that it read, whether they passed or not.
 fn after_scan(found: &[FoundEvent], horizon: i64) -> StreamPosition {
     match found.last() {
         Some(last) if found.len() as i64 == SCAN_LIMIT => last.position,

@@ -9,7 +9,7 @@ use super::catalogue::Cursor;
 
 /// Time for which actions are kept.
 const KEPT: TimeDelta = TimeDelta::days(3 * 365);
-/// Rows that one purge deletes at most.
+/// Largest number of rows that one purge deletes.
 const PURGED_AT_ONCE: i64 = 10_000;
 
 /// Action that is recorded.

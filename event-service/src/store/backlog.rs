@@ -1,4 +1,4 @@
-//! Figures that alarms are raised by, at a bounded price.
+//! Figures for alarms, at a bounded cost.
 
 use sqlx::PgPool;
 

@@ -10,19 +10,19 @@ use super::catalogue::Cursor;
 /// Largest number of rows of one kind in an export; the newest ones are exported.
 pub const MAX_ROWS: i64 = 100_000;
 
-/// An occurrence as an export shows it, and where it stands in the order of its notification's.
+/// An occurrence in an export, with its position among those of its notification.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExportedOccurrence {
-    /// The notification it is of.
+    /// Notification that the occurrence belongs to.
     pub notification_id: Uuid,
-    /// Time of delivery and id: the next page goes on after them.
+    /// Due time and id, after which the next page continues.
     pub position: (DateTime<Utc>, Uuid),
     /// The occurrence as a JSON object.
     pub json: String,
 }
 
-/// The ids of a user's notifications, the latest made first; one more than an export holds
-/// tells that there are more.
+/// Returns the ids of a user's notifications, the newest first, and one more than [`MAX_ROWS`] if
+/// there are more.
 ///
 /// # Errors
 /// If the query fails.
@@ -36,7 +36,7 @@ pub async fn notification_ids(pool: &PgPool, user_id: &str) -> Result<Vec<Uuid>,
     .await
 }
 
-/// Notifications as JSON objects, by their ids; one that was erased meanwhile is left out.
+/// Returns notifications as JSON objects, by their ids, except those that were erased meanwhile.
 ///
 /// # Errors
 /// If the query fails.
@@ -58,7 +58,7 @@ pub async fn notifications(
     Ok(rows.into_iter().map(|row| (row.id, row.json)).collect())
 }
 
-/// Up to `limit` occurrences of each of some notifications, in order of time, after a position.
+/// Returns up to `limit` occurrences of each notification, in order of time, after a position.
 ///
 /// # Errors
 /// If the query fails.
@@ -99,7 +99,7 @@ pub async fn occurrences(
     Ok(occurrences.collect())
 }
 
-/// Up to `limit` events of a user as JSON objects, newest first, before a position.
+/// Returns up to `limit` events of a user as JSON objects, newest first, before a position.
 ///
 /// # Errors
 /// If the query fails.

@@ -59,7 +59,7 @@ async fn add_occurrences(
     )
     .fetch_all(&mut *connection)
     .await?;
-    // What is leased may be on its way already, and is marked as released only when it is.
+    // A leased occurrence may be published already: it is marked as released only afterwards.
     let rows = sqlx::query!(
         r#"select notification_id as "id!",
                coalesce(array_agg(due_at) filter (where state = 'pending'), '{}') as "waiting!",

@@ -15,7 +15,7 @@ pub struct Page<T> {
     pub is_full: bool,
 }
 
-/// Collects the rows of a statement, `limit` at the most, until they have [`PAGE_BYTES`].
+/// Collects at most `limit` rows of a query, until they have [`PAGE_BYTES`].
 pub(super) async fn collect_page<T>(
     found: impl Stream<Item = Result<T, sqlx::Error>>,
     limit: i64,

@@ -1,4 +1,4 @@
-//! Figures of the whole database, at a price that does not grow with it.
+//! Figures of the whole database, at a cost that does not grow with it.
 
 use std::collections::BTreeMap;
 

@@ -16,17 +16,17 @@ pub const SCAN_LIMIT: i64 = 1_000;
 /// Position of a stream: every event up to it was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StreamPosition {
-    /// The transaction that wrote the last event seen.
+    /// Transaction that wrote the last event read.
     pub xid: i64,
-    /// The last event seen.
+    /// Id of the last event read.
     pub event_id: Uuid,
 }
 
-/// The events that were applied when a stream was opened: a snapshot of PostgreSQL's.
+/// Snapshot of PostgreSQL: the events that were applied when a stream was opened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AppliedSnapshot {
     snapshot: String,
-    /// Transactions from this one on are none of it.
+    /// First transaction that is not part of the snapshot, nor is any later one.
     pub until: i64,
 }
 

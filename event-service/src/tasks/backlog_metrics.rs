@@ -1,5 +1,5 @@
-//! Gauges that tell whether the suite does its work, seen from the database and the bus: a
-//! scheduler or a service that hangs does not tell by itself.
+//! Gauges of the suite's backlog, as seen from the database and the bus: a scheduler or a service
+//! that hangs does not report that itself.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::store::backlog;
 
-/// Pause between two readings: the interval at which Prometheus asks.
+/// Interval of the readings, which is that of Prometheus' scrapes.
 const PERIOD: Duration = Duration::from_secs(15);
 /// Time limit for an answer of the database, and of each queue.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -90,7 +90,7 @@ async fn read_queue(sources: &Sources, queue: &'static str, name: &str) {
     }
 }
 
-/// The figures keep their last values; what cannot be asked raises alarms of its own.
+/// Records a failed reading: the gauges keep their last values, and the counter raises an alarm.
 fn record_failure(figure: &'static str, error: &str) {
     tracing::debug!(figure, error, "metric was not updated, will retry");
     metrics::counter!("reminders_backlog_query_failures_total", "of" => figure).increment(1);

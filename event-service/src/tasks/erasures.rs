@@ -8,8 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::usecases::erase_user::{DeadLetters, Progress, SETTLE, erase_next};
 
-/// Pause between two looks for erasures that a crashed replica has left, when none is recorded
-/// here.
+/// Interval of the search for erasures that a crashed replica has left.
 const PERIOD: Duration = Duration::from_secs(10);
 /// Pause after a failure.
 const RETRY: Duration = Duration::from_secs(5);

@@ -13,9 +13,9 @@ use crate::{store::unsettled, usecases::reconcile_occurrences::reconcile_occurre
 
 /// Time between two runs.
 const PERIOD: Duration = Duration::from_secs(10);
-/// Parts of one run, each in its own transaction; the rest waits for the next run.
+/// Largest number of transactions of one run; the rest is left to the next run.
 const PARTS: usize = 50;
-/// Messages in the queue of events above which nothing is asked: the outcomes may be among them.
+/// Length of the event queue above which nothing is asked: the outcomes may be among its messages.
 const BACKLOG: u64 = 5_000;
 
 /// Settings of the watchdog.

@@ -215,7 +215,7 @@ async fn walk(
     let notifications = purge::delete_without_occurrences(connection, &ids, before).await?;
     let purged = Purged { notifications, ..Purged::default() };
     let is_full = ids.len() as i64 == limit;
-    // After the last one a walk begins anew.
+    // After the last one the next walk starts from the beginning.
     let after = ids.last().filter(|_| is_full).copied().unwrap_or_else(Uuid::nil);
     let left = if is_full { left - limit } else { 0 };
     Ok((purged, Some(Kind::Notifications { after, left })))
