@@ -87,3 +87,47 @@ pub fn erasure_command(event: &Incoming, receipt: &ItemId) -> Event<ErasedData> 
         data: ErasedData { receipt_id: receipt.clone() },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(minute: i64) -> DateTime<Utc> {
+        DateTime::UNIX_EPOCH + TimeDelta::minutes(minute)
+    }
+
+    fn stored(event_type: &str, minute: i64) -> StoredEvent {
+        StoredEvent {
+            occurred_at: at(minute),
+            event_id: Uuid::nil(),
+            event_type: event_type.to_owned(),
+            item_changed_at: None,
+            due_at: None,
+        }
+    }
+
+    #[test]
+    fn erases_events_until_time_of_erasure() {
+        for event_type in ["reminder:created", "of a later version"] {
+            assert!(stored(event_type, 60).precedes(at(60)), "{event_type}");
+            assert!(!stored(event_type, 61).precedes(at(60)), "{event_type}");
+        }
+        assert!(stored("device:removed", 70).precedes(at(60)), "devices are erased later");
+        assert!(!stored("device:removed", 71).precedes(at(60)));
+        assert!(!stored("device:registered", 61).precedes(at(60)));
+    }
+
+    #[test]
+    fn erases_outcomes_by_time_of_request() {
+        let text = |minute| Some(at(minute).to_rfc3339());
+        let sent = stored("notification:sent", 90);
+        let requested = |item_changed_at, due_at| {
+            StoredEvent { item_changed_at, due_at, ..sent.clone() }.precedes(at(60))
+        };
+        assert!(requested(text(60), text(80)));
+        assert!(!requested(text(61), text(50)), "the time of the request decides");
+        assert!(requested(None, text(60)), "of 2.0.0, due before the erasure");
+        assert!(!requested(None, text(61)));
+        assert!(!requested(None, None));
+    }
+}

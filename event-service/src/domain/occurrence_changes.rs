@@ -52,7 +52,7 @@ impl OccurrenceChanges {
                     occurrences.kept.insert(id, planned);
                 }
             }
-            for due_at in changed.known.into_iter().flat_map(|known| &known.waiting) {
+            for due_at in changed.known.into_iter().flat_map(|known| &known.pending) {
                 let reason = changed.cancellation_reason(*due_at);
                 occurrences.reasons.insert(changed.occurrence_id(*due_at), reason);
             }

@@ -66,3 +66,72 @@ impl OutcomeCounts {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use contract::{Envelope, OutcomeData, Reason, Schema, new_id};
+    use serde_json::json;
+
+    use super::*;
+
+    fn at(minute: i64) -> DateTime<Utc> {
+        DateTime::UNIX_EPOCH + chrono::TimeDelta::minutes(minute)
+    }
+
+    /// Outcome at a minute; a failure has the reason `BOUNCED`.
+    fn outcome(state: DeliveryState, corrects: Option<DeliveryState>, minute: i64) -> Incoming {
+        let data = OutcomeData {
+            occurrence_id: Uuid::from_u128(1).simple(),
+            source: "reminder".to_owned(),
+            channel: None,
+            device_id: None,
+            state,
+            corrects,
+            republished: false,
+            reason: (state == DeliveryState::Failed).then(|| Reason::Bounced.into()),
+            attempts: 1,
+            due_at: at(0),
+            item_changed_at: None,
+            at: at(minute),
+            until: None,
+            provider_message_id: None,
+            deliveries: 2,
+        };
+        let event = Envelope {
+            event_type: state.event_type().expect("a reported state"),
+            event_id: new_id(),
+            occurred_at: at(minute),
+            user_id: "user-1".to_owned(),
+            user_email: None,
+            item_id: "a".parse().expect("an id"),
+            version: 1,
+            schema: Schema::V2,
+            traceparent: None,
+            data: json!({}),
+        };
+        Incoming { event, effect: Effect::Outcome { notification_id: Uuid::from_u128(2), data } }
+    }
+
+    #[test]
+    fn counts_correction_in_any_order() {
+        let sent = outcome(DeliveryState::Sent, None, 1);
+        let corrected = outcome(DeliveryState::Failed, Some(DeliveryState::Sent), 5);
+        for events in [[&sent, &corrected], [&corrected, &sent]] {
+            let counts = OutcomeCounts::by_occurrence(&events);
+            let counts = &counts[&Uuid::from_u128(1)];
+            assert_eq!((counts.sent, counts.failed, counts.deliveries), (0, 1, 2));
+            assert_eq!(counts.latest, Some((at(5), Some(Reason::Bounced.into()))));
+        }
+        let counts = OutcomeCounts::by_occurrence(&[&corrected]);
+        assert_eq!(counts[&Uuid::from_u128(1)].sent, -1, "until the first outcome arrives");
+    }
+
+    #[test]
+    fn counts_no_end_when_delivery_is_deferred() {
+        let deferred = outcome(DeliveryState::Deferred, None, 1);
+        let counts = OutcomeCounts::by_occurrence(&[&deferred]);
+        let counts = &counts[&Uuid::from_u128(1)];
+        assert_eq!((counts.sent, counts.failed, counts.suppressed), (0, 0, 0));
+        assert_eq!((counts.deliveries, &counts.latest), (2, &None));
+    }
+}

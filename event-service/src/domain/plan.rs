@@ -44,7 +44,7 @@ pub struct Known {
     /// Time of that version.
     pub changed_at: DateTime<Utc>,
     /// Delivery times of pending occurrences.
-    pub waiting: Vec<DateTime<Utc>>,
+    pub pending: Vec<DateTime<Utc>>,
     /// Delivery times of occurrences that were released or claimed, and have no outcome.
     pub released: Vec<DateTime<Utc>>,
     /// Dates of the instances that pending and released occurrences belong to, by delivery time.
@@ -196,7 +196,7 @@ impl Step<'_> {
             let expires_at = due + lifetime;
             let was_required =
                 self.before.and_then(|before| before.get(&due)).map(|delivery| delivery.required);
-            // Without an earlier version in the batch, the database knows whether it is waiting.
+            // Without an earlier version in the batch, the database knows whether it is pending.
             let may_wait = self.before.is_none() || was_required.is_some();
             let is_late = is_new && none_is_ahead && self.now <= expires_at;
             let required = due > made
@@ -251,7 +251,7 @@ impl Step<'_> {
             .known
             .filter(|_| self.before.is_none())
             .into_iter()
-            .flat_map(|known| &known.waiting);
+            .flat_map(|known| &known.pending);
         let past = in_batch.chain(known).filter(|due| **due <= self.event.occurred_at);
         past.filter_map(|due| delivery_at(requested, *due).map(|date| (*due, date)))
             .filter(|(_, date)| !requested.is_acknowledged(*date))

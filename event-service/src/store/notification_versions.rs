@@ -34,8 +34,8 @@ pub async fn lock(
     let known = rows.into_iter().filter_map(|row| {
         let (version, active, changed_at) =
             (row.version?, row.state? == NotificationState::Active, row.changed_at?);
-        let (waiting, released, dates, passed_until) = Default::default();
-        let known = Known { version, active, changed_at, waiting, released, dates, passed_until };
+        let (pending, released, dates, passed_until) = Default::default();
+        let known = Known { version, active, changed_at, pending, released, dates, passed_until };
         Some((row.id?, known))
     });
     let mut known: HashMap<Uuid, Known> = known.collect();
@@ -78,7 +78,7 @@ async fn add_occurrences(
     .await?;
     for row in rows {
         if let Some(known) = known.get_mut(&row.id) {
-            (known.waiting, known.released, known.passed_until) =
+            (known.pending, known.released, known.passed_until) =
                 (row.waiting, row.released, row.passed_until);
             known.dates = row.dated.into_iter().zip(row.dates).collect();
         }

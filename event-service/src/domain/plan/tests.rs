@@ -63,7 +63,7 @@ const fn known(active: bool) -> Known {
         version: 1,
         active,
         changed_at: DateTime::UNIX_EPOCH,
-        waiting: Vec::new(),
+        pending: Vec::new(),
         released: Vec::new(),
         dates: BTreeMap::new(),
         passed_until: None,
@@ -170,7 +170,7 @@ fn continues_series_when_much_was_missed() {
 #[test]
 fn keeps_pending_past_time_while_rule_has_it() {
     let event = envelope(2, at(61));
-    let known = Known { waiting: vec![at(60)], ..known(true) };
+    let known = Known { pending: vec![at(60)], ..known(true) };
     let same = Change::Update(requested(hourly(at(0))));
     assert_eq!(
         required(merge(Some(&known), vec![(&event, &same)], at(61)).as_ref()),
@@ -246,7 +246,7 @@ fn replaces_unsent_occurrence_by_snooze() {
         (hourly(at(0)), vec![(at(70), true), (at(120), true)]),
     ] {
         let snoozed = Change::Update(requested(ReminderData { snooze, ..data }));
-        let known = Known { waiting: vec![at(60)], ..known(true) };
+        let known = Known { pending: vec![at(60)], ..known(true) };
         let plan = merge(Some(&known), vec![(&event, &snoozed)], at(62));
         assert_eq!(required(plan.as_ref()), expected);
         let plan = plan.expect("a change");
@@ -282,7 +282,7 @@ fn keeps_later_offsets_when_snoozed() {
     let event = envelope(2, at(51));
     let snooze = Some(contract::Snooze { date: at(60), until: at(55) });
     let snoozed = Change::Update(requested(ReminderData { snooze, ..data(at(60), &[0, 10]) }));
-    let known = Known { waiting: vec![at(50), at(60)], ..known(true) };
+    let known = Known { pending: vec![at(50), at(60)], ..known(true) };
     assert_eq!(
         required(merge(Some(&known), vec![(&event, &snoozed)], at(52)).as_ref()),
         [(at(55), true), (at(60), true)]
@@ -305,7 +305,7 @@ fn requires_snooze_when_its_version_is_superseded() {
     let (edited, created) = (envelope(3, at(80)), envelope(1, at(0)));
     let snooze = Some(contract::Snooze { date: at(60), until: at(70) });
     let edit = Change::Update(requested(ReminderData { snooze, ..data(at(60), &[0]) }));
-    let known = Known { changed_at: at(0), waiting: vec![at(60)], ..known(true) };
+    let known = Known { changed_at: at(0), pending: vec![at(60)], ..known(true) };
     for known in [Some(&known), None] {
         assert_eq!(
             required(merge(known, vec![(&edited, &edit)], at(81)).as_ref()),
@@ -339,7 +339,7 @@ fn keeps_later_offset_when_edited_after_snooze() {
     // outage.
     let snooze = Some(contract::Snooze { date: at(60), until: at(55) });
     let edit = Change::Update(requested(ReminderData { snooze, ..data(at(60), &[0, 10]) }));
-    let known = Known { changed_at: at(51), waiting: vec![at(60)], ..known(true) };
+    let known = Known { changed_at: at(51), pending: vec![at(60)], ..known(true) };
     let event = envelope(3, at(62));
     let plan = merge(Some(&known), vec![(&event, &edit)], at(62)).expect("a change");
     assert!(plan.deliveries.contains_key(&at(60)) && plan.still_includes(at(60)));
