@@ -233,9 +233,10 @@ async fn reports_overdue_occurrences() {
     let overdue = async || {
         let metrics = service.admin.get("/metrics").await.body;
         let value = |name: &str| {
-            let lines = metrics.as_str().unwrap_or_default().lines();
-            let line =
-                lines.filter(|line| !line.starts_with('#')).find(|line| line.starts_with(name))?;
+            let is_sample = |line: &&str| {
+                line.strip_prefix(name).is_some_and(|rest| rest.starts_with([' ', '{']))
+            };
+            let line = metrics.as_str().unwrap_or_default().lines().find(is_sample)?;
             line.rsplit(' ').next()?.parse::<f64>().ok()
         };
         value("reminders_oldest_overdue_seconds").is_some_and(|age| age > 60.0)
