@@ -1,5 +1,5 @@
-//! All SQL of event-service. It owns the notifications database; the outbox is written through
-//! `shared`.
+//! All SQL of event-service. It owns the notifications database; the crate `service` writes the
+//! outbox.
 
 pub mod audit;
 pub mod backlog;
