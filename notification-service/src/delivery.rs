@@ -1,70 +1,36 @@
 //! Delivery: one occurrence, on one channel, to one device or mailbox.
 
-use std::{borrow::Cow, sync::Arc};
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use contract::{Channel, DeliveryState, SendData, Traceparent};
+use contract::{Channel, DeliveryState, Reason, SendData, Traceparent};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::device::{DeviceType, Token};
 
-/// Reason codes of deliveries, as they are stored, published and returned by the API.
-pub mod reason {
-    /// The user has no registered device with a live token.
-    pub const NO_DEVICE: &str = "NO_DEVICE";
-    /// The device was removed, or its token became invalid, before the message was sent.
-    pub const DEVICE_GONE: &str = "DEVICE_GONE";
-    /// No mail address is known, or the known one is invalid.
-    pub const NO_ADDRESS: &str = "NO_ADDRESS";
-    /// The mail address bounced permanently, or its owner complained.
-    pub const ADDRESS_SUPPRESSED: &str = "ADDRESS_SUPPRESSED";
-    /// The delivery expired.
-    pub const EXPIRED: &str = "EXPIRED";
-    /// The user switched this channel off.
-    pub const OPTED_OUT: &str = "OPTED_OUT";
-    /// The reminder was deleted or changed before the delivery was sent.
-    pub const CANCELLED: &str = "CANCELLED";
-    /// This version of the service cannot read the stored payload or device.
-    pub const UNREADABLE: &str = "UNREADABLE";
-    /// A later occurrence of the same item is deferred by the same quiet hours, and is sent
-    /// instead.
-    pub const MISSED: &str = "MISSED";
-    /// The user has more due than is sent to one user in a minute; the delivery waits.
-    pub const RATE_LIMITED: &str = "RATE_LIMITED";
-    /// The occurrence was released late, as after an outage; the delivery waits a few seconds for
-    /// changes that may be under way.
-    pub const AWAITING_CHANGES: &str = "AWAITING_CHANGES";
-    /// The provider's quota of 24 hours is used up; the delivery waits.
-    pub const DAILY_QUOTA_EXCEEDED: &str = "DAILY_QUOTA_EXCEEDED";
-    /// The delivery waits for the end of the user's quiet hours.
-    pub const QUIET_HOURS: &str = "QUIET_HOURS";
+/// Reasons for which a delivery is cancelled.
+const CANCELLATIONS: [Reason; 2] = [Reason::Cancelled, Reason::OptedOut];
 
-    /// The provider accepted the e-mail, and the mailbox then refused it permanently.
-    pub const BOUNCED: &str = "BOUNCED";
-    /// The provider accepted the e-mail, and could then not render its template.
-    pub const RENDERING_FAILED: &str = "RENDERING_FAILED";
-    /// The provider accepted the e-mail, and then did not send it.
-    pub const REJECTED_BY_PROVIDER: &str = "REJECTED_BY_PROVIDER";
+/// Returns the reason for which a delivery was cancelled from the code that was stored. A code that
+/// is no reason to cancel counts as [`Reason::Cancelled`]: a later version wrote it.
+#[must_use]
+pub fn cancellation_reason(code: &str) -> Reason {
+    let reason = code.parse().ok().filter(|reason| CANCELLATIONS.contains(reason));
+    reason.unwrap_or(Reason::Cancelled)
+}
 
-    /// Returns `true` if a delivery with this reason was published as sent before.
-    #[must_use]
-    pub fn is_correction(reason: &str) -> bool {
-        [BOUNCED, RENDERING_FAILED, REJECTED_BY_PROVIDER].contains(&reason)
-    }
+/// Returns `true` if a delivery that ends for this reason is suppressed, however often it was
+/// attempted: its user does not want it.
+#[must_use]
+pub fn is_unwanted(reason: Reason) -> bool {
+    reason == Reason::Expired || CANCELLATIONS.contains(&reason)
+}
 
-    /// Returns `true` if a delivery that ends for this reason is suppressed, however often it was
-    /// attempted: its user does not want it.
-    #[must_use]
-    pub fn is_unwanted(reason: &str) -> bool {
-        [EXPIRED, OPTED_OUT, CANCELLED].contains(&reason)
-    }
-
-    /// Reason of a cancelled delivery, from the reason that was stored when it was cancelled.
-    #[must_use]
-    pub fn cancellation(stored: &str) -> &'static str {
-        if stored == OPTED_OUT { OPTED_OUT } else { CANCELLED }
-    }
+/// Returns `true` if a delivery with this reason was published as sent before.
+#[must_use]
+pub fn is_correction(reason: Reason) -> bool {
+    matches!(reason, Reason::Bounced | Reason::RenderingFailed | Reason::RejectedByProvider)
 }
 
 /// Key of a delivery.
@@ -139,7 +105,7 @@ pub enum Address {
     /// A mailbox.
     Mailbox(String),
     /// The address was removed after the delivery was written, for this reason.
-    Gone(&'static str),
+    Gone(Reason),
 }
 
 /// Claimed delivery, which the holder of its fence token may send.
@@ -169,7 +135,7 @@ pub enum NewState {
         /// `sent`, `failed` or `suppressed`.
         state: DeliveryState,
         /// Reason code.
-        reason: Option<Cow<'static, str>>,
+        reason: Option<Reason>,
         /// Provider's id of the message.
         provider_message_id: Option<String>,
     },
@@ -178,7 +144,7 @@ pub enum NewState {
         /// Time before which it is not attempted.
         next_attempt_at: DateTime<Utc>,
         /// Reason for which the attempt failed; `None` if no attempt was made.
-        reason: Option<Cow<'static, str>>,
+        reason: Option<Reason>,
     },
 }
 
@@ -209,7 +175,7 @@ impl DeliveryResult {
         }
     }
 
-    /// Removes the text of the provider, which the database may refuse. A reason is a listed code.
+    /// Removes the text of the provider, which the database may refuse.
     pub fn remove_provider_text(&mut self) {
         if let NewState::Final { provider_message_id, .. } = &mut self.new_state {
             *provider_message_id = None;
@@ -218,9 +184,9 @@ impl DeliveryResult {
 
     /// Reason that is stored.
     #[must_use]
-    pub fn reason(&self) -> Option<&str> {
-        match &self.new_state {
-            NewState::Final { reason, .. } | NewState::Pending { reason, .. } => reason.as_deref(),
+    pub fn reason(&self) -> Option<Reason> {
+        match self.new_state {
+            NewState::Final { reason, .. } | NewState::Pending { reason, .. } => reason,
         }
     }
 }

@@ -9,8 +9,6 @@ use uuid::Uuid;
 
 /// Longest accepted token, in bytes.
 const MAX_TOKEN: usize = 4096;
-/// Reason code of a device that was removed because its user exceeded the limit of devices.
-pub const LIMIT_REASON: &str = "DEVICE_LIMIT";
 /// Longest name of a device, in characters.
 const MAX_NAME: usize = 100;
 

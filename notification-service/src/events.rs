@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use contract::{
-    Channel, DeliveryState, Event, EventType, OutcomeData, ReasonCode, Schema, Traceparent,
+    Channel, DeliveryState, Event, EventType, OutcomeData, Reason, Schema, Traceparent,
     event_id_of, new_id,
 };
 use serde::Serialize;
@@ -10,7 +10,7 @@ use service::outbox::OutboxMessage;
 use uuid::Uuid;
 
 use crate::{
-    delivery::{DeliveryKey, DeliveryResult, Dispatch, NewState, reason},
+    delivery::{DeliveryKey, DeliveryResult, Dispatch, NewState},
     device::Device,
 };
 
@@ -28,7 +28,7 @@ pub struct DeviceData<'a> {
     pub name: Option<&'a str>,
     /// Reason code of a removal or invalidation.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub reason: Option<&'a str>,
+    pub reason: Option<Reason>,
 }
 
 /// Returns the event of a device.
@@ -39,7 +39,7 @@ pub fn device(
     event_type: EventType,
     device: &Device,
     user_email: Option<String>,
-    reason: Option<&str>,
+    reason: Option<Reason>,
     occurred_at: DateTime<Utc>,
     traceparent: Option<Traceparent>,
 ) -> Result<OutboxMessage, serde_json::Error> {
@@ -70,7 +70,7 @@ pub struct DeliveryOutcome<'a> {
     /// Outcome that was published before and that this one replaces.
     pub corrects: Option<DeliveryState>,
     /// Reason code.
-    pub reason: Option<&'a str>,
+    pub reason: Option<Reason>,
     /// Number of attempts made.
     pub attempts: i32,
     /// Time of the outcome.
@@ -84,7 +84,7 @@ pub struct DeliveryOutcome<'a> {
 impl<'a> DeliveryOutcome<'a> {
     /// Returns the outcome of a delivery that is suppressed for a reason.
     #[must_use]
-    pub fn suppressed(reason: &'a str, at: DateTime<Utc>) -> Self {
+    pub fn suppressed(reason: Reason, at: DateTime<Utc>) -> Self {
         let state = DeliveryState::Suppressed;
         Self {
             state,
@@ -100,7 +100,7 @@ impl<'a> DeliveryOutcome<'a> {
     /// Returns the deferral of a delivery until the end of quiet hours.
     #[must_use]
     pub fn deferred(until: DateTime<Utc>, at: DateTime<Utc>) -> Self {
-        let (state, reason) = (DeliveryState::Deferred, Some(reason::QUIET_HOURS));
+        let (state, reason) = (DeliveryState::Deferred, Some(Reason::QuietHours));
         Self {
             state,
             corrects: None,
@@ -116,7 +116,7 @@ impl<'a> DeliveryOutcome<'a> {
     /// reason.
     #[must_use]
     pub fn undelivered(
-        reason: &'a str,
+        reason: Reason,
         attempts: i32,
         at: DateTime<Utc>,
         provider_message_id: &'a str,
@@ -162,7 +162,7 @@ pub fn outcome(
             state: ending.state,
             corrects: ending.corrects,
             republished: false,
-            reason: ending.reason.map(|reason| ReasonCode::stored(reason.to_owned())),
+            reason: ending.reason.map(Into::into),
             attempts: ending.attempts,
             due_at: dispatch.send.due_at,
             item_changed_at: dispatch.send.item_changed_at,
@@ -182,7 +182,7 @@ pub fn outcome(
 /// If the event cannot be serialized.
 pub fn result(
     result: &DeliveryResult,
-    cancelled: Option<&str>,
+    cancelled: Option<Reason>,
 ) -> Result<Option<OutboxMessage>, serde_json::Error> {
     if let Some(reason) = cancelled {
         let ending = DeliveryOutcome {
@@ -197,7 +197,7 @@ pub fn result(
     let ending = DeliveryOutcome {
         state: *state,
         corrects: None,
-        reason: reason.as_deref(),
+        reason: *reason,
         attempts: result.attempts,
         at: result.at,
         provider_message_id: provider_message_id.as_deref(),

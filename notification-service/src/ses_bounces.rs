@@ -129,7 +129,7 @@ impl SesFeedback {
         outbox::insert(&mut *transaction, &messages).await?;
         transaction.commit().await?;
         for (_, reason) in failed {
-            metrics::counter!("reminders_deliveries_corrected_total", "reason" => reason)
+            metrics::counter!("reminders_deliveries_corrected_total", "reason" => reason.as_str())
                 .increment(1);
         }
         self.relay_handle.after_commit(messages);
@@ -141,7 +141,7 @@ impl SesFeedback {
 /// address counts.
 fn merge<'a>(
     notices: &[&'a Notice],
-) -> (BTreeMap<&'a str, &'static str>, BTreeMap<&'a [u8], SuppressionCause>) {
+) -> (BTreeMap<&'a str, Reason>, BTreeMap<&'a [u8], SuppressionCause>) {
     let (mut corrections, mut suppressions) = (BTreeMap::new(), BTreeMap::new());
     for notice in notices {
         if let Some(Correction { provider_message_id, reason }) = &notice.correction {

@@ -22,6 +22,7 @@ use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use compose::Composer;
 pub use compose::SetupError;
+use contract::Reason;
 use lettre::Address;
 use lettre::message::Mailbox;
 pub use quota::{DEFAULT_RATE, Quota};
@@ -162,10 +163,10 @@ impl Ses {
     /// Makes one attempt to send an e-mail.
     pub async fn send(&self, email: &Email<'_>) -> Outcome {
         let Ok(to) = email.to.parse::<Address>() else {
-            return Outcome::Rejected { reason: "INVALID_ADDRESS".into() };
+            return Outcome::Rejected { reason: Reason::InvalidAddress };
         };
         if self.template_is_wrong.load(Ordering::Relaxed) {
-            return Outcome::Misconfigured { reason: "TEMPLATE_VARIABLE_UNKNOWN".into() };
+            return Outcome::Misconfigured { reason: Reason::TemplateVariableUnknown };
         }
         // The semaphore is never closed.
         let _permit = self.permits.acquire().await;
@@ -209,11 +210,11 @@ impl Ses {
                     error = &error as &dyn std::error::Error,
                     "e-mail could not be composed, the delivery fails"
                 );
-                return Outcome::Rejected { reason: "NOT_WRITABLE".into() };
+                return Outcome::Rejected { reason: Reason::NotWritable };
             }
         };
         let Ok(raw) = RawMessage::builder().data(Blob::new(message)).build() else {
-            return Outcome::Rejected { reason: "NOT_WRITABLE".into() };
+            return Outcome::Rejected { reason: Reason::NotWritable };
         };
         let sent = self
             .client
@@ -265,7 +266,10 @@ impl Ses {
             }
             Err(error) => {
                 let outcome = error_table::failure(&error, self.source.email.as_ref());
-                tracing::warn!(reason = outcome.reason(), "SES quota was not read, will retry");
+                tracing::warn!(
+                    reason = outcome.reason().map(Reason::as_str),
+                    "SES quota was not read, will retry"
+                );
                 None
             }
         }

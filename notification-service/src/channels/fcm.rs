@@ -6,13 +6,13 @@
 pub mod account;
 mod auth;
 mod error_table;
+mod outcome;
 pub mod payload;
 mod setup_error;
 mod single_flight;
 mod token_check_permits;
 mod transport;
 
-use super::outcome::Outcome;
 use super::templates::Templates;
 use crate::device::DeviceType;
 use account::ServiceAccount;
@@ -20,6 +20,7 @@ use auth::{Auth, Bearer};
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use error_table::AccessTokenRefused;
+pub use outcome::{Code, MAX_RETRY_AFTER, Outcome};
 use payload::Push;
 pub use setup_error::SetupError;
 use std::sync::Arc;
@@ -159,9 +160,7 @@ impl Fcm {
         let deadline = now.checked_add(self.check_timeout).unwrap_or(now);
         match self.deliver(payload::validate(token), deadline).await {
             // For a message, our key may be of another project. For a new token, the token is.
-            Outcome::Refused { reason } if reason == "SENDER_ID_MISMATCH" => {
-                Outcome::Rejected { reason }
-            }
+            Outcome::Refused { code } if code == "SENDER_ID_MISMATCH" => Outcome::Rejected { code },
             outcome => outcome,
         }
     }
@@ -209,7 +208,7 @@ impl Fcm {
             }
             Err(error) => Ok(Outcome::Unavailable {
                 retry_after: None,
-                reason: error.reason().into(),
+                code: error.code().into(),
                 maybe_delivered: error.maybe_delivered(),
             }),
         }
@@ -220,11 +219,11 @@ impl Fcm {
 fn too_late() -> Outcome {
     Outcome::Unavailable {
         retry_after: None,
-        reason: "DEADLINE_EXCEEDED".into(),
+        code: "DEADLINE_EXCEEDED".into(),
         maybe_delivered: false,
     }
 }
 
 fn unauthenticated() -> Outcome {
-    Outcome::Misconfigured { reason: "UNAUTHENTICATED".into() }
+    Outcome::Misconfigured { code: "UNAUTHENTICATED".into() }
 }

@@ -9,8 +9,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+use contract::Reason;
+
 use super::circuit_breaker::after;
-use crate::channels::outcome::Reason;
 
 /// Digest of an address and of the version of its device.
 pub(super) type AddressKey = u64;
@@ -56,11 +57,7 @@ impl AddressPauses {
         let wait =
             if entry.is_probed { PROBING } else { entry.until.saturating_duration_since(now) };
         let fails_persistently = entry.failures >= PERSISTENT;
-        (!wait.is_zero()).then(|| AddressPause {
-            wait,
-            reason: entry.reason.clone(),
-            fails_persistently,
-        })
+        (!wait.is_zero()).then(|| AddressPause { wait, reason: entry.reason, fails_persistently })
     }
 
     /// Notes that an attempt to an address starts: after a pause there is one at a time.
@@ -92,7 +89,7 @@ impl AddressPauses {
             failures: 0,
             until: now,
             is_probed: false,
-            reason: "".into(),
+            reason,
         });
         if now >= entry.until {
             entry.failures = entry.failures.saturating_add(1);
@@ -145,8 +142,8 @@ mod tests {
     fn doubles_pause_with_each_failure_in_a_row() {
         let (mut pauses, mut now) = (AddressPauses::default(), Instant::now());
         for wait in [60, 120, 240, 480, 960, 1_800, 1_800] {
-            pauses.pause(now, 1, Duration::ZERO, "QUOTA_EXCEEDED".into());
-            pauses.pause(now, 1, Duration::ZERO, "QUOTA_EXCEEDED".into());
+            pauses.pause(now, 1, Duration::ZERO, Reason::QuotaExceeded);
+            pauses.pause(now, 1, Duration::ZERO, Reason::QuotaExceeded);
             assert_eq!(pauses.of(now, 1).map(|paused| paused.wait), Some(SECOND * wait));
             now += SECOND * wait;
             assert_eq!(pauses.of(now, 1), None);
@@ -156,7 +153,7 @@ mod tests {
     #[test]
     fn tries_one_delivery_after_pause() {
         let (mut pauses, now) = (AddressPauses::default(), Instant::now());
-        pauses.pause(now, 1, SECOND * 90, "QUOTA_EXCEEDED".into());
+        pauses.pause(now, 1, SECOND * 90, Reason::QuotaExceeded);
         assert_eq!(pauses.of(now, 1).map(|paused| paused.wait), Some(SECOND * 90));
         let later = now + SECOND * 90;
         pauses.attempt_starts(1);
@@ -171,7 +168,7 @@ mod tests {
     fn drops_soonest_pause_when_full() {
         let (mut pauses, now) = (AddressPauses::default(), Instant::now());
         for address in 0..=MAX_ADDRESSES as u64 {
-            pauses.pause(now, address, SECOND * (61 + address as u32), "QUOTA_EXCEEDED".into());
+            pauses.pause(now, address, SECOND * (61 + address as u32), Reason::QuotaExceeded);
         }
         assert_eq!(pauses.len(), MAX_ADDRESSES);
         assert!(pauses.of(now, 0).is_none());

@@ -13,13 +13,15 @@ mod apply_outcome;
 
 use std::time::{Duration, Instant};
 
+use contract::Reason;
+
 use super::{
     address_pauses::{AddressKey, AddressPauses},
     circuit_breaker::{BreakerDecision, CircuitBreaker, ProbeIntervals, SEVERAL, after},
     concurrency_limit::ConcurrencyLimit,
     failure_evidence::UserDigest,
 };
-use crate::{channels::outcome::Reason, delivery::reason, device::DeviceType};
+use crate::device::DeviceType;
 
 /// User, address and platform that the failure of an attempt counts against.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -206,7 +208,7 @@ impl AdmissionControl {
         if let Some(until) = self.quota_used_up_until.filter(|until| now < *until) {
             return Err(Postponement {
                 wait: until.saturating_duration_since(now),
-                reason: Some(reason::DAILY_QUOTA_EXCEEDED.into()),
+                reason: Some(Reason::DailyQuotaExceeded),
                 fails_persistently: false,
             });
         }
@@ -235,11 +237,9 @@ impl AdmissionControl {
         match platform.breaker.decide(now, target.user) {
             BreakerDecision::Allow => Ok(false),
             BreakerDecision::Probe => Ok(true),
-            BreakerDecision::Deny(wait) => Err(Postponement {
-                wait,
-                reason: platform.reason.clone(),
-                fails_persistently: false,
-            }),
+            BreakerDecision::Deny(wait) => {
+                Err(Postponement { wait, reason: platform.reason, fails_persistently: false })
+            }
         }
     }
 

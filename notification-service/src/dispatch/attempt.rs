@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use contract::DeliveryState;
+use contract::{DeliveryState, Reason};
 use tokio::{sync::mpsc, time::timeout_at};
 use tracing::Instrument;
 
@@ -22,7 +22,7 @@ use super::{
 use crate::{
     channels::{outcome::Outcome, retry_policy::Policy},
     clock::DbClock,
-    delivery::{Address, Delivery, DeliveryResult, reason},
+    delivery::{Address, Delivery, DeliveryResult},
 };
 
 /// Least time of the lease that must be left for an attempt to start: the attempt must end before
@@ -102,10 +102,10 @@ impl<S: Sender> AttemptRunner<S> {
     ) -> DeliveryResult {
         let started = self.clock.now();
         let obstacle = match &delivery.address {
-            _ if started >= delivery.dispatch.send.expires_at => Some(reason::EXPIRED),
+            _ if started >= delivery.dispatch.send.expires_at => Some(Reason::Expired),
             Address::Gone(reason) => Some(*reason),
             Address::Device { .. } if self.deleted_devices.contains(delivery.key.device_id) => {
-                Some(reason::DEVICE_GONE)
+                Some(Reason::DeviceGone)
             }
             Address::Device { .. } | Address::Mailbox(_) => None,
         };
@@ -143,7 +143,7 @@ impl<S: Sender> AttemptRunner<S> {
             Ok(outcome) => outcome,
             Err(_) => Outcome::Unavailable {
                 retry_after: None,
-                reason: "DEADLINE_EXCEEDED".into(),
+                reason: Reason::DeadlineExceeded,
                 maybe_delivered: true,
             },
         }
@@ -161,6 +161,7 @@ impl<S: Sender> AttemptRunner<S> {
                 times.ended - delivery.deferred_until.unwrap_or(delivery.dispatch.send.due_at);
             return self.lateness.record(late.as_seconds_f64().max(0.0));
         };
+        let reason = reason.as_str();
         let (attempt, device) = (delivery.attempts + 1, delivery.key.device_id.simple());
         if matches!(outcome, Outcome::Gone { .. } | Outcome::Rejected { .. }) {
             tracing::info!(
@@ -180,7 +181,7 @@ impl<S: Sender> AttemptRunner<S> {
         let channel = self.dispatcher.channel.as_str();
         let (transition, charge) =
             self.dispatcher.admission().apply(Instant::now(), ticket, outcome);
-        let reason = outcome.reason().unwrap_or_default();
+        let reason = outcome.reason().map_or("", Reason::as_str);
         match transition {
             Transition::Unchanged if !ticket.probes_channel => return charge,
             Transition::Unchanged => {}

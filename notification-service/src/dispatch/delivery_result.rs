@@ -1,17 +1,15 @@
 //! Result of a delivery after an attempt, or after none could be made. Pure.
 
-use std::borrow::Cow;
-
 use chrono::{DateTime, Utc};
-use contract::DeliveryState;
+use contract::{DeliveryState, Reason};
 
 use super::admission::{Charge, Postponement};
 use crate::{
     channels::{
-        outcome::{Outcome, listed_reason},
+        outcome::Outcome,
         retry_policy::{Attempts, Decision, GiveUpReason, Policy},
     },
-    delivery::{Delivery, DeliveryResult, NewState, reason},
+    delivery::{Delivery, DeliveryResult, NewState, is_unwanted},
 };
 
 /// Longest provider's id that is stored, in characters.
@@ -50,12 +48,12 @@ pub(super) fn after_attempt(
     let new_state = match decision {
         Decision::Final => final_state(outcome),
         Decision::RetryAt(at) | Decision::HoldUntil(at) => {
-            NewState::Pending { next_attempt_at: at, reason: outcome.reason().map(own) }
+            NewState::Pending { next_attempt_at: at, reason: outcome.reason() }
         }
-        Decision::GiveUp(GiveUpReason::Expired) => not_sent(&delivery, reason::EXPIRED),
-        Decision::GiveUp(GiveUpReason::RetriesExhausted) => failed("RETRIES_EXHAUSTED".into()),
+        Decision::GiveUp(GiveUpReason::Expired) => not_sent(&delivery, Reason::Expired),
+        Decision::GiveUp(GiveUpReason::RetriesExhausted) => failed(Reason::RetriesExhausted),
         Decision::GiveUp(GiveUpReason::AddressFailing) => {
-            failed(own(outcome.reason().unwrap_or_default()))
+            failed(outcome.reason().unwrap_or(Reason::RetriesExhausted))
         }
     };
     let started_at = counts.then_some(times.started);
@@ -77,12 +75,12 @@ pub(super) fn postponed(
     let Postponement { wait, reason, fails_persistently } = postponement;
     let decision = policy.hold(wait, now, delivery.dispatch.send.expires_at, random);
     let new_state = match (reason, decision) {
-        (_, Decision::GiveUp(_)) => not_sent(&delivery, reason::EXPIRED),
+        (_, Decision::GiveUp(_)) => not_sent(&delivery, Reason::Expired),
         (Some(reason), _) if fails_persistently && waited >= policy.address_failing_for => {
-            failed(own(&reason))
+            failed(reason)
         }
         (reason, Decision::HoldUntil(at)) if !wait.is_zero() => {
-            NewState::Pending { next_attempt_at: at, reason: reason.map(|reason| own(&reason)) }
+            NewState::Pending { next_attempt_at: at, reason }
         }
         _ => NewState::Pending { next_attempt_at: now, reason: None },
     };
@@ -101,10 +99,10 @@ pub(super) fn without_attempt(
 
 /// Returns the state of a delivery that is not sent, or not again. A delivery that expired or that
 /// its user does not want is suppressed, however often it was attempted.
-pub(super) fn not_sent(delivery: &Delivery, reason: &'static str) -> NewState {
-    let was_attempted = delivery.attempts > 0 && !reason::is_unwanted(reason);
+pub(super) fn not_sent(delivery: &Delivery, reason: Reason) -> NewState {
+    let was_attempted = delivery.attempts > 0 && !is_unwanted(reason);
     let state = if was_attempted { DeliveryState::Failed } else { DeliveryState::Suppressed };
-    NewState::Final { state, reason: Some(reason.into()), provider_message_id: None }
+    NewState::Final { state, reason: Some(reason), provider_message_id: None }
 }
 
 fn final_state(outcome: Outcome) -> NewState {
@@ -114,18 +112,13 @@ fn final_state(outcome: Outcome) -> NewState {
             reason: None,
             provider_message_id: Some(storable(&provider_id)),
         },
-        other => failed(own(other.reason().unwrap_or_default())),
+        other => failed(other.reason().unwrap_or(Reason::UnrecognisedCode)),
     }
 }
 
-fn failed(reason: Cow<'static, str>) -> NewState {
+fn failed(reason: Reason) -> NewState {
     let state = DeliveryState::Failed;
     NewState::Final { state, reason: Some(reason), provider_message_id: None }
-}
-
-/// Returns the code of an outcome as it is stored and published.
-fn own(reason: &str) -> Cow<'static, str> {
-    Cow::Borrowed(listed_reason(reason).as_str())
 }
 
 /// Returns a provider's text as PostgreSQL can store it: without control characters, and of bounded

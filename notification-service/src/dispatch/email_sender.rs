@@ -2,6 +2,8 @@
 
 use std::{sync::Arc, time::Instant};
 
+use contract::Reason;
+
 use super::Sender;
 use crate::{
     channels::{
@@ -17,7 +19,7 @@ pub(super) struct EmailSender(pub(super) Arc<Ses>);
 impl Sender for EmailSender {
     async fn send(&self, delivery: &Delivery, _deadline: Instant) -> Outcome {
         let Address::Mailbox(to) = &delivery.address else {
-            return Outcome::Rejected { reason: "NOT_A_MAILBOX".into() };
+            return Outcome::Rejected { reason: Reason::NoAddress };
         };
         let send = &delivery.dispatch.send;
         let email = Email {

@@ -2,6 +2,8 @@
 
 use std::{sync::Arc, time::Instant};
 
+use contract::Reason;
+
 use super::Sender;
 use crate::{
     channels::{
@@ -22,7 +24,7 @@ pub(super) struct PushSender {
 impl Sender for PushSender {
     async fn send(&self, delivery: &Delivery, deadline: Instant) -> Outcome {
         let Address::Device { token, device_type, .. } = &delivery.address else {
-            return Outcome::Rejected { reason: "NOT_A_DEVICE".into() };
+            return Outcome::Rejected { reason: Reason::NoDevice };
         };
         let send = &delivery.dispatch.send;
         let push = Push {
@@ -40,6 +42,7 @@ impl Sender for PushSender {
             expires_at: send.expires_at,
             locale: send.content.locale.as_deref(),
         };
-        self.fcm.send(token.as_str(), *device_type, &push, self.clock.now(), deadline).await
+        let now = self.clock.now();
+        self.fcm.send(token.as_str(), *device_type, &push, now, deadline).await.into()
     }
 }

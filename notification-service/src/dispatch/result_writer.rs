@@ -14,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-use contract::{DeliveryState, EventType};
+use contract::{DeliveryState, EventType, Reason};
 use db::FailureClass;
 use futures::StreamExt as _;
 use service::{
@@ -230,7 +230,7 @@ impl ResultWriter {
                 dead.push((
                     result.delivery.key.device_id,
                     *version,
-                    result.reason().unwrap_or_default().to_owned(),
+                    result.reason().unwrap_or(Reason::Unregistered),
                 ));
             }
         }
@@ -248,14 +248,13 @@ impl ResultWriter {
     async fn invalidate(
         &self,
         transaction: &mut sqlx::PgConnection,
-        dead: &[(uuid::Uuid, i64, String)],
+        dead: &[(uuid::Uuid, i64, Reason)],
     ) -> Result<Vec<OutboxMessage>, Error> {
         let invalidated = devices::invalidate(&mut *transaction, dead).await?;
         let now = self.clock.now();
         let mut messages = Vec::with_capacity(invalidated.len());
         for device in &invalidated {
-            let reason =
-                dead.iter().find(|(id, ..)| *id == device.id).map(|(.., reason)| reason.as_str());
+            let reason = dead.iter().find(|(id, ..)| *id == device.id).map(|(.., reason)| *reason);
             messages.push(events::device(
                 EventType::DeviceInvalidated,
                 device,
@@ -274,10 +273,8 @@ impl ResultWriter {
 fn applied<'a>(
     results: &'a [DeliveryResult],
     written: &'a [Written],
-) -> impl Iterator<Item = (&'a DeliveryResult, Option<&'a str>)> {
-    written
-        .iter()
-        .filter_map(|written| Some((results.get(written.position)?, written.cancelled.as_deref())))
+) -> impl Iterator<Item = (&'a DeliveryResult, Option<Reason>)> {
+    written.iter().filter_map(|written| Some((results.get(written.position)?, written.cancelled)))
 }
 
 /// Splits a batch in a few, in the same order.

@@ -5,6 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use contract::Reason;
 use sqlx::PgPool;
 use tokio::{sync::mpsc, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -18,7 +19,7 @@ use super::{
     result_writer::{ResultWriter, Submitted},
     send_budget::{Grant, SendBudget},
 };
-use crate::{channels::retry_policy::Policy, clock::DbClock, delivery::reason};
+use crate::{channels::retry_policy::Policy, clock::DbClock};
 
 /// Longest time that attempts in flight may take to end during shutdown.
 const DRAIN: Duration = Duration::from_secs(20);
@@ -152,7 +153,7 @@ impl<S: Sender> Worker<S> {
             Some(Grant::QuotaUsedUp(wait)) => {
                 self.dispatcher.admission().quota_used_up(Instant::now(), wait);
                 drop(admitted);
-                let reason = Some(reason::DAILY_QUOTA_EXCEEDED.into());
+                let reason = Some(Reason::DailyQuotaExceeded);
                 let postponement = Postponement { wait, reason, fails_persistently: false };
                 self.attempts.postpone(job, postponement).await;
             }

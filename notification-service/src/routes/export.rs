@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use axum::{extract::State, response::Response};
 use chrono::{DateTime, Utc};
-use contract::NotifyContent;
+use contract::{NotifyContent, Reason};
 use rest::{BodyWriter, Identity, streamed_json};
 use serde::Serialize;
 use service::http::{ApiError, ErrorBody};
@@ -105,7 +105,8 @@ pub(super) struct ExportedDelivery {
     email: Option<String>,
     /// State: `pending`, `sent`, `failed`, `suppressed` or `deferred`.
     state: String,
-    /// Reason code of the state.
+    /// Reason code of the state. Later versions may add codes.
+    #[schema(value_type = Option<Reason>)]
     reason: Option<String>,
     /// Number of attempts made.
     attempts: i32,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use axum::{Json, extract::State};
 use chrono::{DateTime, Utc};
-use contract::{Channel, DeliveryState, ItemId, NotifyContent, SendData};
+use contract::{Channel, DeliveryState, ItemId, NotifyContent, Reason, SendData};
 use rest::{Faults, Identity, LenientParams};
 use serde::{Deserialize, Serialize};
 use service::http::ApiError;
@@ -82,8 +82,8 @@ pub(super) struct DeliveryAnswer {
     /// State: `pending`, `sent`, `failed`, `suppressed` or `deferred`.
     #[schema(example = "sent")]
     state: String,
-    /// Reason code of the state.
-    #[schema(example = "NO_DEVICE")]
+    /// Reason code of the state. Later versions may add codes.
+    #[schema(value_type = Option<Reason>)]
     reason: Option<String>,
     /// Number of attempts made.
     attempts: i32,

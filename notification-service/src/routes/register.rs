@@ -24,7 +24,7 @@ use utoipa::ToSchema;
 use super::Api;
 use crate::{
     channels::outcome::Outcome,
-    device::{DeviceType, LIMIT_REASON, NewDevice, Token, parse_name},
+    device::{DeviceType, NewDevice, Token, parse_name},
     events,
     store::devices,
 };
@@ -124,7 +124,7 @@ pub(super) async fn register(
     }
     // Outside of any transaction, because FCM may take seconds.
     let Some(permit) = api.fcm.token_check_permit(&identity.user_id) else { return Err(busy()) };
-    check(api.fcm.validate(device.token.as_str(), &permit).await)?;
+    check(api.fcm.validate(device.token.as_str(), &permit).await.into())?;
     drop(permit);
     let mut transaction = api.pool.begin().await?;
     if let Some(key) = key
@@ -217,7 +217,7 @@ async fn store(
             EventType::DeviceRemoved,
             moved,
             None,
-            Some("MOVED"),
+            Some(contract::Reason::Moved),
             now,
             trace,
         )?);
@@ -227,7 +227,7 @@ async fn store(
             EventType::DeviceRemoved,
             evicted,
             None,
-            Some(LIMIT_REASON),
+            Some(contract::Reason::DeviceLimit),
             now,
             trace,
         )?);

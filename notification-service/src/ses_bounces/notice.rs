@@ -8,9 +8,10 @@
 
 use std::collections::BTreeSet;
 
+use contract::Reason;
 use serde_json::Value;
 
-use crate::delivery::{address_digest, reason};
+use crate::delivery::address_digest;
 
 /// Plain text that SES publishes when event publishing to a topic is set up.
 const GREETING: &str = "Successfully validated SNS topic";
@@ -87,7 +88,7 @@ pub struct Correction {
     /// SES's id of the e-mail.
     pub provider_message_id: String,
     /// Reason code of the failure.
-    pub reason: &'static str,
+    pub reason: Reason,
 }
 
 /// Suppression of an address.
@@ -142,10 +143,10 @@ impl Notice {
     fn of(said: &Value) -> Result<Self, Unreadable> {
         let kind = kind(said)?;
         let (reason, cause) = match kind {
-            Kind::Bounce => (Some(reason::BOUNCED), Some(SuppressionCause::Bounce)),
+            Kind::Bounce => (Some(Reason::Bounced), Some(SuppressionCause::Bounce)),
             Kind::Complaint => (rejection_of(said), Some(SuppressionCause::Complaint)),
-            Kind::RenderingFailure => (Some(reason::RENDERING_FAILED), None),
-            Kind::Reject => (Some(reason::REJECTED_BY_PROVIDER), None),
+            Kind::RenderingFailure => (Some(Reason::RenderingFailed), None),
+            Kind::Reject => (Some(Reason::RejectedByProvider), None),
             _ => return Ok(Self::without_effect(kind)),
         };
         let correction = match reason {
@@ -200,10 +201,10 @@ fn kind(said: &Value) -> Result<Kind, Unreadable> {
 
 /// Returns the reason code of a complaint about an e-mail that did not arrive. A complaint concerns
 /// an e-mail that arrived, unless SES did not send it because of an earlier complaint.
-fn rejection_of(said: &Value) -> Option<&'static str> {
+fn rejection_of(said: &Value) -> Option<Reason> {
     let was_not_sent =
         text(said, "/complaint/complaintSubType") == Some("OnAccountSuppressionList");
-    was_not_sent.then_some(reason::REJECTED_BY_PROVIDER)
+    was_not_sent.then_some(Reason::RejectedByProvider)
 }
 
 fn message_id(said: &Value) -> Result<String, Unreadable> {

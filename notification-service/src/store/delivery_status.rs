@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
-use contract::{Channel, DeliveryState};
+use contract::{Channel, DeliveryState, ReasonCode};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -18,7 +18,7 @@ pub struct DeliveryStatus {
     /// State.
     pub state: DeliveryState,
     /// Reason code.
-    pub reason: Option<String>,
+    pub reason: Option<ReasonCode>,
     /// Number of attempts made.
     pub attempts: i32,
     /// Time at which the delivery ended.
@@ -66,7 +66,7 @@ pub async fn of_occurrences(
                 device_id: row.device_id,
             },
             state,
-            reason: row.reason,
+            reason: row.reason.map(ReasonCode::stored),
             attempts: row.attempts,
             finished_at: row.finished_at,
             deferred_until: row.deferred_until,

@@ -1,9 +1,10 @@
 //! Registry of devices.
 
+use contract::Reason;
 use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
 
-use crate::device::{Device, LIMIT_REASON, NewDevice};
+use crate::device::{Device, NewDevice};
 
 macro_rules! device {
     ($row:expr) => {{
@@ -139,7 +140,7 @@ async fn evict(
         newest.id,
         i64::try_from(limit.saturating_sub(1)).unwrap_or(i64::MAX),
         MAX_TOMBSTONES,
-        LIMIT_REASON,
+        Reason::DeviceLimit.as_str(),
     )
     .fetch_all(connection)
     .await?;
@@ -191,11 +192,11 @@ pub async fn remove(
 /// If the statement fails.
 pub async fn invalidate(
     executor: impl PgExecutor<'_>,
-    dead: &[(Uuid, i64, String)],
+    dead: &[(Uuid, i64, Reason)],
 ) -> Result<Vec<Device>, sqlx::Error> {
     let ids: Vec<Uuid> = dead.iter().map(|(id, ..)| *id).collect();
     let versions: Vec<i64> = dead.iter().map(|(_, version, _)| *version).collect();
-    let reasons: Vec<String> = dead.iter().map(|(.., reason)| reason.clone()).collect();
+    let reasons: Vec<&str> = dead.iter().map(|(.., reason)| reason.as_str()).collect();
     let rows = sqlx::query!(
         r#"update devices set invalidated_at = now(), invalid_reason = dead.reason, version = devices.version + 1
            from unnest($1::uuid[], $2::bigint[], $3::text[]) as dead (id, version, reason)
@@ -203,7 +204,7 @@ pub async fn invalidate(
            returning devices.id, user_id, type as device_type, name, created_at, last_seen_at, devices.version"#,
         &ids,
         &versions,
-        &reasons,
+        &reasons as &[&str],
     )
     .fetch_all(executor)
     .await?;

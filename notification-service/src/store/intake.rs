@@ -4,7 +4,7 @@
 use std::{collections::HashSet, time::Duration};
 
 use chrono::{DateTime, Utc};
-use contract::DeliveryState;
+use contract::{DeliveryState, Reason};
 use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
 
@@ -42,7 +42,7 @@ pub struct NewDelivery<'a> {
     /// `pending`, `deferred`, or the outcome if it ends at once.
     pub state: DeliveryState,
     /// Reason for which it ended or waits.
-    pub reason: Option<&'static str>,
+    pub reason: Option<Reason>,
     /// Time until which a deferred delivery waits.
     pub deferred_until: Option<DateTime<Utc>>,
     /// Time before which a pending delivery without a lease is not claimed; `None`: now.
@@ -178,7 +178,8 @@ pub async fn insert_deliveries(
     let ids: Vec<Uuid> = rows.iter().map(|row| row.id).collect();
     let users: Vec<&str> = rows.iter().map(|row| row.user_id).collect();
     let states: Vec<&str> = rows.iter().map(|row| row.state.as_str()).collect();
-    let reasons: Vec<Option<&str>> = rows.iter().map(|row| row.reason).collect();
+    let reasons: Vec<Option<&str>> =
+        rows.iter().map(|row| row.reason.map(Reason::as_str)).collect();
     let leased: Vec<bool> = rows.iter().map(|row| row.leased).collect();
     let deferred: Vec<Option<DateTime<Utc>>> = rows.iter().map(|row| row.deferred_until).collect();
     let not_before: Vec<Option<DateTime<Utc>>> = rows.iter().map(|row| row.not_before).collect();

@@ -8,14 +8,14 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use contract::Channel;
+use contract::{Channel, Reason};
 use db::StoredTime;
 use sqlx::PgExecutor;
 use uuid::Uuid;
 
 use super::{interval, payload};
 use crate::{
-    delivery::{Address, Delivery, DeliveryKey, DeliveryResult, NewState, reason},
+    delivery::{Address, Delivery, DeliveryKey, DeliveryResult, NewState, cancellation_reason},
     device::Token,
 };
 
@@ -106,13 +106,13 @@ pub async fn claim_pushes(
         let device = row.token.zip(row.device_type).zip(row.device_version);
         let cancelled = row.withdrawn;
         let (dispatch, is_readable) = dispatch!(row);
-        let address = match device {
-            _ if cancelled.is_some() => gone(cancelled.as_deref()),
-            _ if !is_readable => Address::Gone(reason::UNREADABLE),
-            Some(((token, device_type), version)) => {
+        let address = match (cancelled, device) {
+            (Some(code), _) => Address::Gone(cancellation_reason(&code)),
+            (None, _) if !is_readable => Address::Gone(Reason::Unreadable),
+            (None, Some(((token, device_type), version))) => {
                 device_address(row.device_id, token, &device_type, version)
             }
-            None => Address::Gone(reason::DEVICE_GONE),
+            (None, None) => Address::Gone(Reason::DeviceGone),
         };
         Delivery { key, dispatch, address, attempts, first_attempt_at, fence, deferred_until }
     });
@@ -124,7 +124,7 @@ fn device_address(id: Uuid, token: String, device_type: &str, version: i64) -> A
         Ok(device_type) => Address::Device { token: Token::stored(token), device_type, version },
         Err(_) => {
             payload::note("devices", id);
-            Address::Gone(reason::UNREADABLE)
+            Address::Gone(Reason::Unreadable)
         }
     }
 }
@@ -175,20 +175,16 @@ pub async fn claim_emails(
         let deferred_until = row.deferred_until.map(StoredTime::nearest);
         let (is_suppressed, cancelled) = (row.suppressed, row.withdrawn);
         let (dispatch, is_readable) = dispatch!(row);
-        let address = match &dispatch.user_email {
-            _ if cancelled.is_some() => gone(cancelled.as_deref()),
-            _ if !is_readable => Address::Gone(reason::UNREADABLE),
-            _ if is_suppressed => Address::Gone(reason::ADDRESS_SUPPRESSED),
-            Some(address) => Address::Mailbox(address.clone()),
-            None => Address::Gone(reason::NO_ADDRESS),
+        let address = match (cancelled, &dispatch.user_email) {
+            (Some(code), _) => Address::Gone(cancellation_reason(&code)),
+            (None, _) if !is_readable => Address::Gone(Reason::Unreadable),
+            (None, _) if is_suppressed => Address::Gone(Reason::AddressSuppressed),
+            (None, Some(address)) => Address::Mailbox(address.clone()),
+            (None, None) => Address::Gone(Reason::NoAddress),
         };
         Delivery { key, dispatch, address, attempts, first_attempt_at, fence, deferred_until }
     });
     Ok(rows.collect())
-}
-
-fn gone(cancelled: Option<&str>) -> Address {
-    Address::Gone(reason::cancellation(cancelled.unwrap_or_default()))
 }
 
 /// Claimed delivery that its process no longer holds.
@@ -236,7 +232,7 @@ pub async fn release(executor: impl PgExecutor<'_>, rows: &[Released]) -> Result
         &devices,
         &fences,
         &not_before as &[Option<DateTime<Utc>>],
-        reason::RATE_LIMITED,
+        Reason::RateLimited.as_str(),
     )
     .execute(executor)
     .await?;
@@ -249,7 +245,7 @@ pub struct Written {
     /// Position of the result among those given.
     pub position: usize,
     /// Reason for which the delivery was cancelled, and ended in place of waiting for a retry.
-    pub cancelled: Option<String>,
+    pub cancelled: Option<Reason>,
 }
 
 /// Writes results and returns those that were written; the fence tokens of the others were void.
@@ -266,7 +262,8 @@ pub async fn write_results(
     let devices: Vec<Uuid> = results.iter().map(|result| key(result).device_id).collect();
     let fences: Vec<i32> = results.iter().map(|result| result.delivery.fence).collect();
     let states: Vec<&str> = results.iter().map(|result| result.state().as_str()).collect();
-    let reasons: Vec<Option<&str>> = results.iter().map(DeliveryResult::reason).collect();
+    let reasons: Vec<Option<&str>> =
+        results.iter().map(|result| result.reason().map(Reason::as_str)).collect();
     let attempts: Vec<i32> = results.iter().map(|result| result.attempts).collect();
     let firsts: Vec<Option<DateTime<Utc>>> =
         results.iter().map(|result| result.started_at).collect();
@@ -310,7 +307,8 @@ pub async fn write_results(
     Ok(written
         .into_iter()
         .filter_map(|row| {
-            Some(Written { position: position(row.position)?, cancelled: row.withdrawn })
+            let cancelled = row.withdrawn.as_deref().map(cancellation_reason);
+            Some(Written { position: position(row.position)?, cancelled })
         })
         .collect())
 }

@@ -5,7 +5,7 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
-use contract::{Channel, DeliveryState};
+use contract::{Channel, DeliveryState, Reason};
 use db::StoredTime;
 use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
@@ -217,7 +217,7 @@ pub async fn of_occurrences(
 pub async fn cancel(
     executor: impl PgExecutor<'_>,
     keys: &[DeliveryKey],
-    reason: &'static str,
+    reason: Reason,
 ) -> Result<(), sqlx::Error> {
     let (occurrences, channels, devices) = columns(keys);
     sqlx::query!(
@@ -237,7 +237,7 @@ pub async fn cancel(
         &occurrences,
         &channels as &[&str],
         &devices,
-        reason,
+        reason.as_str(),
     )
     .execute(executor)
     .await?;

@@ -5,7 +5,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use chrono::{DateTime, Utc};
-use contract::{Channel, DeliveryState};
+use contract::{Channel, DeliveryState, Reason};
 use db::StoredTime;
 use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
@@ -75,12 +75,12 @@ pub async fn accepted(
 /// If the statement fails.
 pub async fn correct(
     executor: impl PgExecutor<'_>,
-    failed: &[(DeliveryKey, &'static str)],
+    failed: &[(DeliveryKey, Reason)],
     at: DateTime<Utc>,
 ) -> Result<(), sqlx::Error> {
     let occurrences: Vec<Uuid> = failed.iter().map(|(key, _)| key.occurrence_id).collect();
     let devices: Vec<Uuid> = failed.iter().map(|(key, _)| key.device_id).collect();
-    let reasons: Vec<&str> = failed.iter().map(|(_, reason)| *reason).collect();
+    let reasons: Vec<&str> = failed.iter().map(|(_, reason)| reason.as_str()).collect();
     sqlx::query!(
         "update deliveries as d set state = 'failed', reason = it.reason, finished_at = $4
          from unnest($1::uuid[], $2::uuid[], $3::text[]) as it (occurrence_id, device_id, reason)

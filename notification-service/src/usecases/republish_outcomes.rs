@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 use super::Error;
 use crate::{
-    delivery::reason,
+    delivery::is_correction,
     events::outcome_id,
     store::{
         self,
@@ -88,7 +88,8 @@ fn known_outcomes(
 ) -> Result<Vec<OutboxMessage>, serde_json::Error> {
     let mut messages = Vec::with_capacity(deliveries.len());
     for delivery in deliveries {
-        let corrects = delivery.reason.as_deref().is_some_and(reason::is_correction);
+        let reason = delivery.reason.as_ref().and_then(ReasonCode::known);
+        let corrects = reason.is_some_and(is_correction);
         match delivery.state {
             DeliveryState::Pending => {}
             DeliveryState::Failed if corrects => {
@@ -118,7 +119,7 @@ fn known_outcome(
         device_id: (!delivery.key.device_id.is_nil()).then(|| delivery.key.device_id.simple()),
         state,
         corrects,
-        reason: delivery.reason.clone().filter(|_| !was_corrected).map(ReasonCode::stored),
+        reason: delivery.reason.clone().filter(|_| !was_corrected),
         attempts: delivery.attempts,
         at,
         until,

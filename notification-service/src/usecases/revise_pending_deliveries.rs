@@ -18,7 +18,7 @@ use std::{
 };
 
 use chrono::{DateTime, Utc};
-use contract::{Channel, DeliveryState, Priority, SendData};
+use contract::{Channel, DeliveryState, Priority, Reason, SendData};
 use service::{
     consumer::isolation::Attempt,
     outbox::{self, OutboxMessage, RelayHandle},
@@ -28,7 +28,7 @@ use uuid::Uuid;
 
 use super::Error;
 use crate::{
-    delivery::{DeliveryKey, reason},
+    delivery::DeliveryKey,
     dispatch::Recalls,
     erasure::user_digest,
     events::{self, DeliveryOutcome},
@@ -135,7 +135,7 @@ pub async fn apply_preferences(
     if !unwanted.is_empty() && !has_more {
         ended.extend(pending_deliveries::held_of_user(&mut *transaction, change, takeover).await?);
     }
-    let mut messages = cancel(&mut *transaction, &ended, reason::OPTED_OUT, now).await?;
+    let mut messages = cancel(&mut *transaction, &ended, Reason::OptedOut, now).await?;
     messages.extend(defer(&mut *transaction, &deferred, until, now).await?);
     Ok(Revised { messages, has_more })
 }
@@ -150,7 +150,7 @@ pub async fn end_missed(
     deliveries: &[PendingDelivery],
     now: DateTime<Utc>,
 ) -> Result<Vec<OutboxMessage>, Error> {
-    cancel(transaction, deliveries, reason::MISSED, now).await
+    cancel(transaction, deliveries, Reason::Missed, now).await
 }
 
 /// Applies revisions, at most one of each occurrence: deliveries that are cancelled, or on a
@@ -190,7 +190,7 @@ pub async fn apply_revisions(
     let (kept, cancelled): (Vec<_>, Vec<_>) = pending.into_iter().partition(|delivery| {
         revision_of(delivery).is_some_and(|revision| revision.keeps(delivery.key.channel))
     });
-    let mut messages = cancel(&mut *transaction, &cancelled, reason::CANCELLED, now).await?;
+    let mut messages = cancel(&mut *transaction, &cancelled, Reason::Cancelled, now).await?;
     rewrite(&mut *transaction, &newer, &kept).await?;
     // Quiet hours do not defer urgent occurrences.
     let undeferred: Vec<PendingDelivery> = kept
@@ -258,7 +258,7 @@ async fn rewrite(
 async fn cancel(
     transaction: &mut PgConnection,
     deliveries: &[PendingDelivery],
-    reason: &'static str,
+    reason: Reason,
     now: DateTime<Utc>,
 ) -> Result<Vec<OutboxMessage>, Error> {
     if deliveries.is_empty() {

@@ -3,6 +3,7 @@
 use crate::test_servers::{Server, ServerProtocol};
 use aws_config::SdkConfig;
 use bus::settings::{AwsCredentials, AwsSettings, sdk_config};
+use contract::Reason;
 use notification_service::channels::email::{Email, Quota, Ses, Settings};
 use notification_service::channels::outcome::Outcome;
 use notification_service::channels::templates::Templates;
@@ -71,8 +72,8 @@ fn email(to: &str) -> Email<'_> {
     }
 }
 
-fn class_and_reason(outcome: &Outcome) -> (&'static str, &str) {
-    (outcome.class(), outcome.reason().unwrap_or_default())
+fn class_and_reason(outcome: &Outcome) -> (&'static str, &'static str) {
+    (outcome.class(), outcome.reason().map_or("", Reason::as_str))
 }
 
 #[tokio::test]
@@ -103,8 +104,8 @@ async fn classifies_refusals() {
         ("paused@example.com", "misconfigured", "ACCOUNT_SENDING_PAUSED"),
         ("config-paused@example.com", "misconfigured", "CONFIGURATION_SET_SENDING_PAUSED"),
         ("unverified@example.com", "misconfigured", "MAIL_FROM_DOMAIN_NOT_VERIFIED"),
-        ("internal@example.com", "unavailable", "INTERNAL_FAILURE"),
-        ("unavailable@example.com", "unavailable", "SERVICE_UNAVAILABLE"),
+        ("internal@example.com", "unavailable", "INTERNAL"),
+        ("unavailable@example.com", "unavailable", "UNAVAILABLE"),
         ("daily-quota@example.com", "throttled", "DAILY_QUOTA_EXCEEDED"),
         ("throttle@example.com", "throttled", "SENDING_RATE_EXCEEDED"),
     ];
@@ -127,7 +128,7 @@ async fn rejects_malformed_address() {
     ] {
         assert_eq!(
             mailbox.mail(to).await,
-            Outcome::Rejected { reason: "INVALID_ADDRESS".into() },
+            Outcome::Rejected { reason: Reason::InvalidAddress },
             "{to:?}"
         );
     }
@@ -175,7 +176,7 @@ async fn times_out_when_provider_is_silent() {
         Mailbox::with(|settings| settings.attempt_timeout = Duration::from_millis(300)).await;
     mailbox.mode(SesMode { hang: true, ..SesMode::default() });
     let outcome = mailbox.mail("ada@example.com").await;
-    let reason = "TIMEOUT".into();
+    let reason = Reason::Timeout;
     assert_eq!(outcome, Outcome::Unavailable { retry_after: None, reason, maybe_delivered: true });
 }
 
@@ -188,7 +189,7 @@ async fn is_maybe_delivered_only_after_connecting() {
     let Mailbox { sandbox, ses } = mailbox;
     sandbox.stop().await;
     let closed = ses.send(&email("ada@example.com")).await;
-    let reason = "CONNECT_FAILED".into();
+    let reason = Reason::ConnectFailed;
     assert_eq!(closed, Outcome::Unavailable { retry_after: None, reason, maybe_delivered: false });
 }
 

@@ -1,6 +1,6 @@
 //! Access tokens: fetched once for all, renewed before they expire, and replaced if refused.
 
-use crate::test_phone::{TestPhone, burst, class_and_reason, ends_within, fcm, is_sent};
+use crate::test_phone::{TestPhone, burst, class_and_code, ends_within, fcm, is_sent};
 use crate::test_servers::{Server, ServerProtocol};
 use notification_service::channels::fcm::account::ServiceAccount;
 use sandbox::{FcmMode, Mode, OAuthMode, Options, Sandbox};
@@ -52,7 +52,7 @@ async fn makes_one_call_when_key_is_refused() {
         ..OAuthMode::default()
     }));
     for outcome in phone.burst("works-", 50).await {
-        assert_eq!(class_and_reason(&outcome), ("misconfigured", "OAUTH_INVALID_GRANT"));
+        assert_eq!(class_and_code(&outcome), ("misconfigured", "OAUTH_INVALID_GRANT"));
     }
     assert!(phone.sandbox.captured().is_empty());
 }
@@ -62,13 +62,12 @@ async fn recovers_after_outage_of_token_endpoint() {
     let phone = TestPhone::new().await;
     phone.sandbox.set_mode(oauth(OAuthMode { status: Some(503), ..OAuthMode::default() }));
     assert_eq!(
-        class_and_reason(&phone.push("works-1").await),
+        class_and_code(&phone.push("works-1").await),
         ("unavailable", "OAUTH_INTERNAL_FAILURE")
     );
     phone.sandbox.set_mode(oauth(OAuthMode { down: true, ..OAuthMode::default() }));
     let start = Instant::now();
-    while class_and_reason(&phone.push("works-1").await) != ("unavailable", "OAUTH_CONNECTION_LOST")
-    {
+    while class_and_code(&phone.push("works-1").await) != ("unavailable", "OAUTH_CONNECTION_LOST") {
         assert!(start.elapsed() < Duration::from_secs(10), "the failure is held for ever");
         tokio::task::yield_now().await;
     }
@@ -93,7 +92,7 @@ async fn recovers_after_nonsense_of_token_endpoint() {
         (502, "<html>sorry</html>", "OAUTH_HTTP_502"),
     ];
     let sandbox = Sandbox::start(Options::default()).await.unwrap();
-    for (status, body, reason) in cases {
+    for (status, body, code) in cases {
         let status = http::StatusCode::from_u16(status).unwrap();
         let server = Server::start(ServerProtocol::Http1, status, body.to_owned()).await;
         let account = sandbox::service_account(&server.url).to_string();
@@ -101,7 +100,7 @@ async fn recovers_after_nonsense_of_token_endpoint() {
             settings.account = ServiceAccount::parse(&account).unwrap();
         }));
         for outcome in burst(&fcm, "works-", 50).await {
-            assert_eq!(class_and_reason(&outcome), ("unavailable", reason), "{status} {body:?}");
+            assert_eq!(class_and_code(&outcome), ("unavailable", code), "{status} {body:?}");
         }
         assert!(server.requests.load(Ordering::SeqCst) <= 2, "everybody shares one failure");
     }
@@ -114,7 +113,7 @@ async fn fetches_one_token_for_refused_messages() {
     for round in 0..20 {
         assert!(is_sent(&phone.push("works-1").await));
         let refused = phone.push(&format!("unauthenticated-{round}")).await;
-        assert_eq!(class_and_reason(&refused), ("misconfigured", "UNAUTHENTICATED"));
+        assert_eq!(class_and_code(&refused), ("misconfigured", "UNAUTHENTICATED"));
     }
     let fetched = phone.sandbox.stats().oauth_refreshes;
     assert!(fetched < 20, "{fetched} tokens for 20 refused messages");
@@ -126,9 +125,7 @@ async fn bounds_wait_for_slow_token_endpoint() {
     phone.sandbox.set_mode(oauth(OAuthMode { latency_ms: 60_000, ..OAuthMode::default() }));
     let outcomes = ends_within(Duration::from_secs(5), phone.burst("works-", 100)).await;
     assert!(
-        outcomes
-            .iter()
-            .all(|outcome| class_and_reason(outcome) == ("unavailable", "OAUTH_TIMEOUT"))
+        outcomes.iter().all(|outcome| class_and_code(outcome) == ("unavailable", "OAUTH_TIMEOUT"))
     );
 }
 
@@ -141,7 +138,7 @@ async fn spares_token_endpoint_when_all_answers_are_401() {
     });
     for round in 0..3 {
         for outcome in phone.burst(&format!("works-{round}-"), 100).await {
-            assert_eq!(class_and_reason(&outcome), ("misconfigured", "UNAUTHENTICATED"));
+            assert_eq!(class_and_code(&outcome), ("misconfigured", "UNAUTHENTICATED"));
         }
     }
     assert_eq!(phone.sandbox.stats().oauth_refreshes, 2);

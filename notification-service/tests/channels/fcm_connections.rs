@@ -1,9 +1,9 @@
 //! Connections that end, break, fill up or go dead, with servers of different protocols.
 
-use crate::test_phone::{TestPhone, burst, class_and_reason, ends_within, fcm, is_sent, push};
+use crate::test_phone::{TestPhone, burst, class_and_code, ends_within, fcm, is_sent, push};
 use crate::test_servers::{CuttableProxy, Server, ServerProtocol};
 use http::StatusCode;
-use notification_service::channels::outcome::Outcome;
+use notification_service::channels::fcm::Outcome;
 use sandbox::{FcmMode, Mode, Options, Sandbox};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -72,10 +72,10 @@ async fn loses_and_repeats_nothing_after_goaway() {
     let unsent: Vec<_> = outcomes.iter().filter(|outcome| !is_sent(outcome)).collect();
     assert!(unsent.len() < 150, "{} not sent, such as {:?}", unsent.len(), unsent[0]);
     for outcome in &unsent {
-        let reason = "CONNECTION_LOST".into();
+        let code = "CONNECTION_LOST".into();
         assert_eq!(
             **outcome,
-            Outcome::Unavailable { retry_after: None, reason, maybe_delivered: true }
+            Outcome::Unavailable { retry_after: None, code, maybe_delivered: true }
         );
     }
     assert!((3_000 - unsent.len()..=3_000).contains(&phone.sandbox.captured().len()));
@@ -90,8 +90,8 @@ async fn reconnects_when_server_is_up_again() {
     let TestPhone { sandbox, fcm } = phone;
     sandbox.stop().await;
     let outcome = ends_within(Duration::from_secs(5), push(&fcm, "works-1")).await;
-    let reason = "CONNECT_FAILED".into();
-    assert_eq!(outcome, Outcome::Unavailable { retry_after: None, reason, maybe_delivered: false });
+    let code = "CONNECT_FAILED".into();
+    assert_eq!(outcome, Outcome::Unavailable { retry_after: None, code, maybe_delivered: false });
     let sandbox = Sandbox::start(Options { addr, ..Options::default() }).await.unwrap();
     assert_eq!(sandbox.fcm_project_config(), config);
     let start = Instant::now();
@@ -108,7 +108,7 @@ async fn is_maybe_delivered_when_connection_breaks() {
     phone
         .sandbox
         .set_mode(Mode { fcm: FcmMode { down: true, ..FcmMode::default() }, ..Mode::default() });
-    assert_eq!(class_and_reason(&phone.push("works-1").await), ("unavailable", "CONNECTION_LOST"));
+    assert_eq!(class_and_code(&phone.push("works-1").await), ("unavailable", "CONNECTION_LOST"));
     phone.sandbox.set_mode(Mode::default());
     assert!(is_sent(&phone.push("works-1").await));
 }
@@ -124,7 +124,7 @@ async fn drops_dead_connection_after_one_timeout() {
     assert!(is_sent(&push(&fcm, "works-1").await));
     proxy.cut();
     let outcomes = ends_within(Duration::from_secs(6), burst(&fcm, "works-2-", 100)).await;
-    assert!(outcomes.iter().all(|outcome| class_and_reason(outcome) == ("unavailable", "TIMEOUT")));
+    assert!(outcomes.iter().all(|outcome| class_and_code(outcome) == ("unavailable", "TIMEOUT")));
     assert!(burst(&fcm, "works-3-", 100).await.iter().all(is_sent));
 }
 
@@ -140,7 +140,7 @@ async fn detects_dead_idle_connection_by_ping() {
     proxy.cut();
     let outcome = ends_within(Duration::from_secs(5), push(&fcm, "works-2")).await;
     assert!(
-        is_sent(&outcome) || class_and_reason(&outcome) == ("unavailable", "CONNECTION_LOST"),
+        is_sent(&outcome) || class_and_code(&outcome) == ("unavailable", "CONNECTION_LOST"),
         "{outcome:?}"
     );
     assert!(is_sent(&push(&fcm, "works-3").await));
@@ -156,10 +156,10 @@ async fn abandons_black_hole_in_bounded_time() {
     }));
     let outcomes = ends_within(Duration::from_secs(3), burst(&fcm, "works-", 200)).await;
     for outcome in outcomes {
-        let reason = "CONNECT_TIMEOUT".into();
+        let code = "CONNECT_TIMEOUT".into();
         assert_eq!(
             outcome,
-            Outcome::Unavailable { retry_after: None, reason, maybe_delivered: false }
+            Outcome::Unavailable { retry_after: None, code, maybe_delivered: false }
         );
     }
 }
@@ -173,7 +173,7 @@ async fn stops_reading_endless_response() {
         let fcm = fcm(&sandbox, &server.url, |_| {});
         for _ in 0..3 {
             let outcome = ends_within(Duration::from_secs(5), push(&fcm, "works-1")).await;
-            assert_eq!(class_and_reason(&outcome), ("unavailable", "HTTP_500"));
+            assert_eq!(class_and_code(&outcome), ("unavailable", "HTTP_500"));
         }
     }
 }

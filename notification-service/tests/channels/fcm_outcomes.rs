@@ -1,7 +1,7 @@
 //! Every row of the FCM error table, with the responses of the sandbox.
 
-use crate::test_phone::{TestPhone, class_and_reason, push_to};
-use notification_service::channels::outcome::Outcome;
+use crate::test_phone::{TestPhone, class_and_code, push_to};
+use notification_service::channels::fcm::Outcome;
 use notification_service::device::DeviceType;
 use sandbox::{FcmMode, Mode, OAuthMode};
 use std::time::Duration;
@@ -12,7 +12,7 @@ async fn sends_push_to_every_platform() {
     for device in [DeviceType::Android, DeviceType::Ios, DeviceType::Web] {
         let outcome = push_to(&phone.fcm, "works-1", device).await;
         let captured = phone.sandbox.captured().pop().unwrap();
-        assert_eq!(outcome, Outcome::Sent { provider_id: captured.message_id.clone() });
+        assert_eq!(outcome, Outcome::Sent { name: captured.message_id.clone() });
         let push = captured.push().unwrap();
         assert_eq!(push.title.as_deref(), Some("Water the plants"));
         assert_eq!(push.link.as_deref(), Some("https://example.com/plants"));
@@ -36,9 +36,9 @@ async fn classifies_refusals() {
         ("internal-1", "unavailable", "INTERNAL"),
         ("html-502-1", "unavailable", "HTTP_502"),
     ];
-    for (token, class, reason) in cases {
+    for (token, class, code) in cases {
         let outcome = phone.push(token).await;
-        assert_eq!(class_and_reason(&outcome), (class, reason), "{token}");
+        assert_eq!(class_and_code(&outcome), (class, code), "{token}");
     }
     assert_eq!(
         phone.sandbox.stats().oauth_refreshes,
@@ -52,12 +52,12 @@ async fn keeps_retry_after() {
     let phone = TestPhone::new().await;
     let seven = Some(Duration::from_secs(7));
     let quota = phone.push("quota-after-7-x").await;
-    assert_eq!(quota, Outcome::Throttled { retry_after: seven, reason: "QUOTA_EXCEEDED".into() });
+    assert_eq!(quota, Outcome::Throttled { retry_after: seven, code: "QUOTA_EXCEEDED".into() });
     let unavailable = phone.push("unavailable-after-7-x").await;
-    let reason = "UNAVAILABLE".into();
+    let code = "UNAVAILABLE".into();
     assert_eq!(
         unavailable,
-        Outcome::Unavailable { retry_after: seven, reason, maybe_delivered: true }
+        Outcome::Unavailable { retry_after: seven, code, maybe_delivered: true }
     );
 }
 
@@ -66,8 +66,8 @@ async fn times_out_when_acceptance_is_silent() {
     let phone =
         TestPhone::with(|settings| settings.request_timeout = Duration::from_millis(400)).await;
     let outcome = phone.push("timeout-after-accept-1").await;
-    let reason = "TIMEOUT".into();
-    assert_eq!(outcome, Outcome::Unavailable { retry_after: None, reason, maybe_delivered: true });
+    let code = "TIMEOUT".into();
+    assert_eq!(outcome, Outcome::Unavailable { retry_after: None, code, maybe_delivered: true });
     assert_eq!(phone.sandbox.captured().len(), 1);
 }
 
@@ -79,7 +79,7 @@ async fn keeps_token_when_project_is_not_found() {
         ..Mode::default()
     });
     assert_eq!(
-        class_and_reason(&phone.push("works-1").await),
+        class_and_code(&phone.push("works-1").await),
         ("misconfigured", "ENDPOINT_NOT_FOUND")
     );
 }
@@ -110,7 +110,7 @@ async fn reports_validation_that_fails() {
     });
     phone.sandbox.revoke_tokens();
     assert_eq!(
-        class_and_reason(&phone.fcm.validate("works-1", &permit).await),
+        class_and_code(&phone.fcm.validate("works-1", &permit).await),
         ("misconfigured", "OAUTH_INVALID_GRANT")
     );
 }
@@ -120,7 +120,7 @@ async fn sends_nothing_when_deadline_is_too_close() {
     let phone = TestPhone::new().await;
     let outcome =
         phone.push_until("works-1", std::time::Instant::now() + Duration::from_secs(14)).await;
-    let reason = "DEADLINE_EXCEEDED".into();
-    assert_eq!(outcome, Outcome::Unavailable { retry_after: None, reason, maybe_delivered: false });
+    let code = "DEADLINE_EXCEEDED".into();
+    assert_eq!(outcome, Outcome::Unavailable { retry_after: None, code, maybe_delivered: false });
     assert!(phone.sandbox.captured().is_empty());
 }

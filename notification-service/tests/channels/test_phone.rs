@@ -1,10 +1,10 @@
 //! Sandbox, and an FCM channel that pushes to it.
 
 use contract::Priority;
+use notification_service::channels::fcm::Outcome;
 use notification_service::channels::fcm::account::ServiceAccount;
 use notification_service::channels::fcm::payload::Push;
 use notification_service::channels::fcm::{Fcm, Settings};
-use notification_service::channels::outcome::Outcome;
 use notification_service::channels::templates::Templates;
 use notification_service::device::DeviceType;
 use sandbox::{Options, Sandbox};
@@ -99,9 +99,9 @@ pub(crate) fn is_sent(outcome: &Outcome) -> bool {
     matches!(outcome, Outcome::Sent { .. })
 }
 
-/// Returns the class and the reason of an outcome.
-pub(crate) fn class_and_reason(outcome: &Outcome) -> (&'static str, &str) {
-    (outcome.class(), outcome.reason().unwrap_or_default())
+/// Returns the class and the code of an outcome.
+pub(crate) fn class_and_code(outcome: &Outcome) -> (&'static str, &str) {
+    (outcome.class(), outcome.code().unwrap_or_default())
 }
 
 /// Asserts that a future ends within a limit, and returns its result.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use contract::Reason;
 use notification_service::{
     device::{DeviceType, NewDevice, Token},
     store::{MIGRATOR, devices},
@@ -35,7 +36,7 @@ async fn tombstones_device_only_when_unchanged() {
     let pool = database.pool().await;
     let device = registered(&pool, "ada", "token-1").await.device;
     let refreshed = registered(&pool, "ada", "token-1").await.device;
-    let dead = |version| [(device.id, version, "UNREGISTERED".to_owned())];
+    let dead = |version| [(device.id, version, Reason::Unregistered)];
 
     assert!(devices::invalidate(&pool, &dead(device.version)).await.expect("asked").is_empty());
     assert_eq!(devices::of_user(&pool, "ada").await.expect("asked").len(), 1);

@@ -3,9 +3,9 @@
 use std::{collections::HashSet, time::Duration};
 
 use chrono::Utc;
-use contract::{Channel, DeliveryState, new_id};
+use contract::{Channel, DeliveryState, Reason, new_id};
 use notification_service::{
-    delivery::{Delivery, DeliveryKey, DeliveryResult, Dispatch, NewState, reason},
+    delivery::{Delivery, DeliveryKey, DeliveryResult, Dispatch, NewState},
     store::{
         MIGRATOR,
         intake::{self, NewDelivery},
@@ -213,7 +213,7 @@ async fn cancels_delivery_at_once_when_unleased() {
         waiting.iter().map(|delivery| (delivery.key, delivery.leased)).collect::<Vec<_>>(),
         [(slept.key, false)]
     );
-    pending_deliveries::cancel(&pool, &[slept.key], reason::CANCELLED).await.expect("cancelled");
+    pending_deliveries::cancel(&pool, &[slept.key], Reason::Cancelled).await.expect("cancelled");
 
     assert!(ledger::write_results(&pool, &[sent(slept)]).await.expect("asked").is_empty());
     assert!(
@@ -234,9 +234,9 @@ async fn cancels_leased_delivery_when_attempt_ends() {
     let (accepted, refused): (Vec<_>, Vec<_>) =
         claimed(&pool, 2).await.into_iter().partition(|delivery| delivery.key.device_id == device);
     let keys: Vec<_> = accepted.iter().chain(&refused).map(|delivery| delivery.key).collect();
-    pending_deliveries::cancel(&pool, &keys, reason::OPTED_OUT).await.expect("cancelled");
+    pending_deliveries::cancel(&pool, &keys, Reason::OptedOut).await.expect("cancelled");
     let again =
-        NewState::Pending { next_attempt_at: Utc::now(), reason: Some("UNAVAILABLE".into()) };
+        NewState::Pending { next_attempt_at: Utc::now(), reason: Some(Reason::Unavailable) };
     let records: Vec<_> = accepted
         .into_iter()
         .map(sent)
@@ -249,7 +249,7 @@ async fn cancels_leased_delivery_when_attempt_ends() {
     let mut counted = ledger::write_results(&pool, &records).await.expect("recorded");
 
     counted.sort_by_key(|counted| counted.position);
-    let opted_out = Some(reason::OPTED_OUT.to_owned());
+    let opted_out = Some(Reason::OptedOut);
     assert_eq!(
         counted,
         [Written { position: 0, cancelled: None }, Written { position: 1, cancelled: opted_out }]

@@ -4,9 +4,10 @@
 //! Reference), then the message if one code has several meanings, and the HTTP status if the code
 //! is unknown.
 
-use crate::channels::outcome::{Outcome, Reason, reason_from_code};
+use crate::channels::outcome::{Outcome, unrecognised};
 use aws_sdk_ses::config::http::HttpResponse;
 use aws_sdk_ses::error::{ProvideErrorMetadata, SdkError};
+use contract::Reason;
 use std::error::Error;
 use std::time::Duration;
 
@@ -15,35 +16,40 @@ const RATE_WAIT: Duration = Duration::from_secs(1);
 /// Wait after "Daily message quota exceeded". The quota recovers gradually over 24 hours.
 const QUOTA_WAIT: Duration = Duration::from_secs(10 * 60);
 
-/// Codes for faults of the account, its permissions or our settings: every e-mail would fail.
-const MISCONFIGURATION_CODES: [&str; 26] = [
-    "AccountSendingPaused",
-    "ConfigurationSetSendingPaused",
-    "ConfigurationSetDoesNotExist",
-    "MailFromDomainNotVerified",
-    "FromEmailAddressNotVerified",
-    "TemplateDoesNotExist",
-    "InvalidTemplate",
-    "InvalidRenderingParameter",
-    "MissingRenderingAttribute",
-    "AccessDenied",
-    "NotAuthorized",
-    "UnauthorizedOperation",
-    "AuthFailure",
-    "OptInRequired",
-    "InvalidClientTokenId",
-    "UnrecognizedClient",
-    "SignatureDoesNotMatch",
-    "IncompleteSignature",
-    "MissingAuthenticationToken",
-    "MissingAuthenticationTokenId",
-    "ExpiredToken",
-    "RequestExpired",
-    "RequestTimeTooSkewed",
-    "InvalidAction",
-    "MissingAction",
-    "SubscriptionRequired",
-];
+/// Longest code that is logged. Those of AWS have at most 41 characters.
+const LONGEST_CODE: usize = 64;
+
+/// Returns the reason code for a code that stands for a fault of the account, its permissions or
+/// our settings: every e-mail would fail.
+fn misconfiguration(code: &str) -> Option<Reason> {
+    Some(match code {
+        "AccountSendingPaused" => Reason::AccountSendingPaused,
+        "ConfigurationSetSendingPaused" => Reason::ConfigurationSetSendingPaused,
+        "ConfigurationSetDoesNotExist" => Reason::ConfigurationSetDoesNotExist,
+        "MailFromDomainNotVerified" => Reason::MailFromDomainNotVerified,
+        "FromEmailAddressNotVerified" => Reason::SenderNotVerified,
+        "TemplateDoesNotExist" => Reason::TemplateDoesNotExist,
+        "InvalidTemplate" | "InvalidRenderingParameter" | "MissingRenderingAttribute" => {
+            Reason::InvalidTemplate
+        }
+        "AccessDenied"
+        | "NotAuthorized"
+        | "UnauthorizedOperation"
+        | "OptInRequired"
+        | "SubscriptionRequired" => Reason::AccessDenied,
+        "AuthFailure"
+        | "ExpiredToken"
+        | "IncompleteSignature"
+        | "InvalidClientTokenId"
+        | "MissingAuthenticationToken"
+        | "MissingAuthenticationTokenId"
+        | "SignatureDoesNotMatch"
+        | "UnrecognizedClient" => Reason::CredentialsRefused,
+        "RequestExpired" | "RequestTimeTooSkewed" => Reason::RequestExpired,
+        "InvalidAction" | "MissingAction" => Reason::InvalidAction,
+        _ => return None,
+    })
+}
 
 /// Maps a failed call to an outcome. `source` is the sender's address, which decides if an
 /// unverified address is our fault.
@@ -61,8 +67,8 @@ pub(super) fn failure<E: ProvideErrorMetadata>(
                 source,
             )
         }
-        SdkError::ConstructionFailure(_) => Outcome::Rejected { reason: "NOT_WRITABLE".into() },
-        SdkError::TimeoutError(_) => unavailable("TIMEOUT".into(), true),
+        SdkError::ConstructionFailure(_) => Outcome::Rejected { reason: Reason::NotWritable },
+        SdkError::TimeoutError(_) => unavailable(Reason::Timeout, true),
         SdkError::DispatchFailure(failure) => {
             let unclassified = failure.is_other() && failure.as_other().is_none();
             no_response(
@@ -71,7 +77,7 @@ pub(super) fn failure<E: ProvideErrorMetadata>(
                 unclassified,
             )
         }
-        _ => unavailable("UNREADABLE_ANSWER".into(), true),
+        _ => unavailable(Reason::UnreadableAnswer, true),
     }
 }
 
@@ -79,7 +85,7 @@ pub(super) fn failure<E: ProvideErrorMetadata>(
 /// or was cut off.
 pub(super) fn accepted(message_id: String) -> Outcome {
     if message_id.is_empty() {
-        return unavailable("UNREADABLE_ANSWER".into(), true);
+        return unavailable(Reason::UnreadableAnswer, true);
     }
     Outcome::Sent { provider_id: message_id }
 }
@@ -92,41 +98,62 @@ fn no_response(
     let client =
         chain(error).find_map(|error| error.downcast_ref::<hyper_util::client::legacy::Error>());
     match client {
-        Some(client) if client.is_connect() => unavailable("CONNECT_FAILED".into(), false),
-        _ if timed_out => unavailable("TIMEOUT".into(), true),
+        Some(client) if client.is_connect() => unavailable(Reason::ConnectFailed, false),
+        _ if timed_out => unavailable(Reason::Timeout, true),
         // No request was made, because there were no credentials to sign it with.
-        None if unclassified => Outcome::Misconfigured { reason: "NO_CREDENTIALS".into() },
-        _ => unavailable("CONNECTION_LOST".into(), true),
+        None if unclassified => Outcome::Misconfigured { reason: Reason::NoCredentials },
+        _ => unavailable(Reason::ConnectionLost, true),
     }
 }
 
 fn service_error(code: Option<&str>, message: &str, status: u16, source: &str) -> Outcome {
     let code = code.map(|code| code.strip_suffix("Exception").unwrap_or(code)).unwrap_or_default();
-    let reason =
-        || if code.is_empty() { format!("HTTP_{status}").into() } else { reason_from_code(code) };
+    if let Some(reason) = misconfiguration(code) {
+        return Outcome::Misconfigured { reason };
+    }
     match code {
         "Throttling" | "TooManyRequests" | "RequestLimitExceeded" | "LimitExceeded" => {
-            throttled(message, reason())
+            throttled(message)
         }
         "MessageRejected" => rejected(message, source),
-        code if MISCONFIGURATION_CODES.contains(&code) => {
-            Outcome::Misconfigured { reason: reason() }
-        }
+        "InvalidParameterValue" => Outcome::Rejected { reason: Reason::InvalidParameterValue },
         _ => match status {
-            429 => throttled(message, reason()),
-            401 | 403 | 404 | 300..=399 => Outcome::Misconfigured { reason: reason() },
-            400..=499 => Outcome::Rejected { reason: reason() },
-            _ => unavailable(reason(), true),
+            429 => throttled(message),
+            401 | 403 | 404 | 300..=399 => {
+                Outcome::Misconfigured { reason: unknown(code, status, false) }
+            }
+            400..=499 => Outcome::Rejected { reason: unknown(code, status, false) },
+            _ => unavailable(outage(code, status), true),
         },
     }
 }
 
-fn throttled(message: &str, reason: Reason) -> Outcome {
+/// Returns the reason code of an answer that stands for an outage.
+fn outage(code: &str, status: u16) -> Reason {
+    match (code, status) {
+        ("InternalFailure", _) | ("", 500) => Reason::Internal,
+        ("ServiceUnavailable", _) | ("", 502..=504) => Reason::Unavailable,
+        _ => unknown(code, status, true),
+    }
+}
+
+/// Logs a code that is not listed, unless it may quote an address.
+fn unknown(code: &str, status: u16, may_recur: bool) -> Reason {
+    let is_code = (1..=LONGEST_CODE).contains(&code.len())
+        && code.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_".contains(&byte));
+    if is_code {
+        unrecognised("SES", code, may_recur)
+    } else {
+        unrecognised("SES", &format!("HTTP_{status}"), may_recur)
+    }
+}
+
+fn throttled(message: &str) -> Outcome {
     let message = message.to_ascii_lowercase();
     let (retry_after, reason) = match () {
-        () if message.contains("quota") => (Some(QUOTA_WAIT), "DAILY_QUOTA_EXCEEDED".into()),
-        () if message.contains("rate") => (Some(RATE_WAIT), "SENDING_RATE_EXCEEDED".into()),
-        () => (None, reason),
+        () if message.contains("quota") => (Some(QUOTA_WAIT), Reason::DailyQuotaExceeded),
+        () if message.contains("rate") => (Some(RATE_WAIT), Reason::SendingRateExceeded),
+        () => (None, Reason::Throttling),
     };
     Outcome::Throttled { retry_after, reason }
 }
@@ -136,16 +163,16 @@ fn throttled(message: &str, reason: Reason) -> Outcome {
 fn rejected(message: &str, source: &str) -> Outcome {
     let message = message.to_ascii_lowercase();
     if message.contains("sending paused") || message.contains("sending suspended") {
-        return Outcome::Misconfigured { reason: "ACCOUNT_SENDING_PAUSED".into() };
+        return Outcome::Misconfigured { reason: Reason::AccountSendingPaused };
     }
     let source = source.to_ascii_lowercase();
     let domain = source.split('@').next_back().unwrap_or_default();
     let words = message.split([' ', ',', ':', '<', '>', '"']);
     let is_ours = |word: &str| word == source || word.trim_end_matches('.') == domain;
     if message.contains("not verified") && !domain.is_empty() && words.into_iter().any(is_ours) {
-        return Outcome::Misconfigured { reason: "SENDER_NOT_VERIFIED".into() };
+        return Outcome::Misconfigured { reason: Reason::SenderNotVerified };
     }
-    Outcome::Rejected { reason: "MESSAGE_REJECTED".into() }
+    Outcome::Rejected { reason: Reason::MessageRejected }
 }
 
 fn unavailable(reason: Reason, maybe_delivered: bool) -> Outcome {
@@ -175,7 +202,7 @@ mod tests {
             rate,
             Outcome::Throttled {
                 retry_after: Some(RATE_WAIT),
-                reason: "SENDING_RATE_EXCEEDED".into()
+                reason: Reason::SendingRateExceeded
             }
         );
         let quota = outcome(400, "ThrottlingException", "Daily message quota exceeded.");
@@ -183,11 +210,11 @@ mod tests {
             quota,
             Outcome::Throttled {
                 retry_after: Some(QUOTA_WAIT),
-                reason: "DAILY_QUOTA_EXCEEDED".into()
+                reason: Reason::DailyQuotaExceeded
             }
         );
         let other = outcome(400, "Throttling", "Slow down.");
-        assert_eq!(other, Outcome::Throttled { retry_after: None, reason: "THROTTLING".into() });
+        assert_eq!(other, Outcome::Throttled { retry_after: None, reason: Reason::Throttling });
     }
 
     #[test]
@@ -195,10 +222,10 @@ mod tests {
         let recipient = "Email address is not verified. The following identities failed the check \
                          in region EU-WEST-1: ada@example.com";
         for message in ["Email contains a virus", recipient, ""] {
-            let parked = Outcome::Rejected { reason: "MESSAGE_REJECTED".into() };
+            let parked = Outcome::Rejected { reason: Reason::MessageRejected };
             assert_eq!(outcome(400, "MessageRejected", message), parked);
         }
-        let invalid = Outcome::Rejected { reason: "INVALID_PARAMETER_VALUE".into() };
+        let invalid = Outcome::Rejected { reason: Reason::InvalidParameterValue };
         assert_eq!(outcome(400, "InvalidParameterValue", "Domain contains dot-dot"), invalid);
     }
 
@@ -211,7 +238,7 @@ mod tests {
                 "Email address is not verified. The following identities failed the check: \
                  {identity}"
             );
-            let misconfigured = Outcome::Misconfigured { reason: "SENDER_NOT_VERIFIED".into() };
+            let misconfigured = Outcome::Misconfigured { reason: Reason::SenderNotVerified };
             assert_eq!(outcome(400, "MessageRejected", &message), misconfigured);
         }
     }
@@ -219,38 +246,42 @@ mod tests {
     #[test]
     fn is_misconfigured_when_every_email_would_fail() {
         let cases = [
-            (400, "AccountSendingPausedException", "ACCOUNT_SENDING_PAUSED"),
-            (400, "ConfigurationSetSendingPausedException", "CONFIGURATION_SET_SENDING_PAUSED"),
-            (400, "ConfigurationSetDoesNotExist", "CONFIGURATION_SET_DOES_NOT_EXIST"),
-            (400, "MailFromDomainNotVerifiedException", "MAIL_FROM_DOMAIN_NOT_VERIFIED"),
-            (400, "TemplateDoesNotExist", "TEMPLATE_DOES_NOT_EXIST"),
-            (403, "AccessDenied", "ACCESS_DENIED"),
-            (403, "InvalidClientTokenId", "INVALID_CLIENT_TOKEN_ID"),
-            (403, "SignatureDoesNotMatch", "SIGNATURE_DOES_NOT_MATCH"),
-            (403, "SomethingNew", "SOMETHING_NEW"),
+            (400, "AccountSendingPausedException", Reason::AccountSendingPaused),
+            (400, "ConfigurationSetSendingPausedException", Reason::ConfigurationSetSendingPaused),
+            (400, "ConfigurationSetDoesNotExist", Reason::ConfigurationSetDoesNotExist),
+            (400, "MailFromDomainNotVerifiedException", Reason::MailFromDomainNotVerified),
+            (400, "FromEmailAddressNotVerifiedException", Reason::SenderNotVerified),
+            (400, "TemplateDoesNotExist", Reason::TemplateDoesNotExist),
+            (400, "MissingRenderingAttributeException", Reason::InvalidTemplate),
+            (403, "AccessDenied", Reason::AccessDenied),
+            (403, "InvalidClientTokenId", Reason::CredentialsRefused),
+            (403, "SignatureDoesNotMatch", Reason::CredentialsRefused),
+            (403, "SomethingNew", Reason::UnrecognisedCode),
         ];
         for (status, code, reason) in cases {
-            assert_eq!(outcome(status, code, ""), Outcome::Misconfigured { reason: reason.into() });
+            assert_eq!(outcome(status, code, ""), Outcome::Misconfigured { reason }, "{code}");
         }
         let suspended = outcome(400, "MessageRejected", "Sending suspended for this account.");
-        assert_eq!(suspended, Outcome::Misconfigured { reason: "ACCOUNT_SENDING_PAUSED".into() });
+        assert_eq!(suspended, Outcome::Misconfigured { reason: Reason::AccountSendingPaused });
     }
 
     #[test]
     fn is_unavailable_in_outage() {
-        for (status, code) in
-            [(500, "InternalFailure"), (503, "ServiceUnavailable"), (502, ""), (504, "")]
-        {
-            assert!(matches!(
-                outcome(status, code, ""),
-                Outcome::Unavailable { maybe_delivered: true, .. }
-            ));
+        for (status, code, reason) in [
+            (500, "InternalFailure", Reason::Internal),
+            (500, "", Reason::Internal),
+            (503, "ServiceUnavailable", Reason::Unavailable),
+            (502, "", Reason::Unavailable),
+            (504, "", Reason::Unavailable),
+            (503, "SomethingNew", Reason::UnrecognisedCode),
+        ] {
+            assert_eq!(outcome(status, code, ""), unavailable(reason, true), "{status} {code}");
         }
     }
 
     #[test]
     fn keeps_addresses_out_of_reason() {
         let odd = outcome(400, "bad address ada@example.com", "");
-        assert_eq!(odd, Outcome::Rejected { reason: "UNRECOGNISED_CODE".into() });
+        assert_eq!(odd, Outcome::Rejected { reason: Reason::UnrecognisedCode });
     }
 }

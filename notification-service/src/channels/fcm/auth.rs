@@ -10,10 +10,10 @@
 mod grant;
 
 use super::account::ServiceAccount;
+use super::outcome::{Code, Outcome};
 use super::setup_error::SetupError;
 use super::single_flight::SingleFlight;
 use super::transport::{Target, Tls, Transport, TransportSettings};
-use crate::channels::outcome::{Outcome, Reason};
 use http::HeaderMap;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use std::borrow::Cow;
@@ -37,16 +37,16 @@ const PROVEN_TOKEN_KEPT_FOR: Duration = Duration::from_secs(2);
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum AuthError {
     /// The token endpoint refuses our account, key or request.
-    #[error("the token endpoint refused the service account: {reason}")]
+    #[error("the token endpoint refused the service account: {code}")]
     Refused {
-        /// Reason code of the token endpoint.
-        reason: Reason,
+        /// Code of the failure.
+        code: Code,
     },
     /// The token endpoint does not work at the moment.
-    #[error("the token endpoint is unavailable: {reason}")]
+    #[error("the token endpoint is unavailable: {code}")]
     Unavailable {
-        /// Symptom of the failure.
-        reason: Reason,
+        /// Code of the failure.
+        code: Code,
         /// Wait that the endpoint asked for.
         retry_after: Option<Duration>,
     },
@@ -67,9 +67,9 @@ impl AuthError {
 impl From<AuthError> for Outcome {
     fn from(error: AuthError) -> Self {
         match error {
-            AuthError::Refused { reason } => Outcome::KeyRefused { reason },
-            AuthError::Unavailable { reason, retry_after } => {
-                Outcome::Unavailable { retry_after, reason, maybe_delivered: false }
+            AuthError::Refused { code } => Outcome::KeyRefused { code },
+            AuthError::Unavailable { code, retry_after } => {
+                Outcome::Unavailable { retry_after, code, maybe_delivered: false }
             }
         }
     }
@@ -88,7 +88,7 @@ pub(super) struct Bearer {
 impl Bearer {
     fn new(token: &str, lifetime: Duration, replaces_refused: bool) -> Result<Self, AuthError> {
         let unreadable = |_| AuthError::Unavailable {
-            reason: Cow::Borrowed("OAUTH_UNREADABLE"),
+            code: Cow::Borrowed("OAUTH_UNREADABLE"),
             retry_after: None,
         };
         let mut headers = HeaderMap::with_capacity(4);
@@ -256,7 +256,7 @@ impl Inner {
 
     async fn exchange(&self) -> Result<(String, Duration), AuthError> {
         let form = grant::form(&self.account)
-            .map_err(|_| AuthError::Refused { reason: "OAUTH_SIGNING".into() })?;
+            .map_err(|_| AuthError::Refused { code: "OAUTH_SIGNING".into() })?;
         let mut headers = HeaderMap::with_capacity(2);
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
         // Only the transport's own timeout bounds when the request is sent.
@@ -264,7 +264,7 @@ impl Inner {
         let response =
             self.transport.post(&self.target, &headers, form.into(), start_by).await.map_err(
                 |error| AuthError::Unavailable {
-                    reason: format!("OAUTH_{}", error.reason()).into(),
+                    code: format!("OAUTH_{}", error.code()).into(),
                     retry_after: None,
                 },
             )?;

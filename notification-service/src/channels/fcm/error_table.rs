@@ -4,8 +4,8 @@
 //! and the field violations decide, and the status only if there are none: a 400 may have no
 //! details, and a 502 may be an HTML page.
 
+use super::outcome::{Code, MAX_RETRY_AFTER, Outcome, normalized};
 use super::transport::Response;
-use crate::channels::outcome::{MAX_RETRY_AFTER, Outcome, Reason, reason_from_code};
 use chrono::{DateTime, Utc};
 use http::HeaderMap;
 use http::header::{DATE, RETRY_AFTER};
@@ -56,7 +56,7 @@ pub(super) fn outcome(
 
 fn accepted(body: &[u8]) -> Outcome {
     match serde_json::from_slice::<Accepted<'_>>(body) {
-        Ok(accepted) => Outcome::Sent { provider_id: accepted.name.into_owned() },
+        Ok(accepted) => Outcome::Sent { name: accepted.name.into_owned() },
         // A proxy answered instead of FCM, or the response was cut off after FCM had accepted the
         // message.
         Err(_) => unavailable("UNREADABLE_ANSWER".into(), None),
@@ -69,48 +69,47 @@ fn by_code(
     error_body: &ErrorBody,
     retry_after: Option<Duration>,
 ) -> Outcome {
-    let reason = reason_from_code(code);
+    let known = || normalized(code);
     match code {
-        "UNREGISTERED" => Outcome::Gone { reason },
+        "UNREGISTERED" => Outcome::Gone { code: known() },
         "INVALID_ARGUMENT" if error_body.names_token => {
-            Outcome::Gone { reason: "INVALID_TOKEN".into() }
+            Outcome::Gone { code: "INVALID_TOKEN".into() }
         }
-        "INVALID_ARGUMENT" => Outcome::Rejected { reason },
-        "SENDER_ID_MISMATCH" | "THIRD_PARTY_AUTH_ERROR" => Outcome::Refused { reason },
-        "QUOTA_EXCEEDED" => Outcome::Throttled { retry_after, reason },
-        "INTERNAL" | "UNAVAILABLE" => unavailable(reason, retry_after),
+        "INVALID_ARGUMENT" => Outcome::Rejected { code: known() },
+        "SENDER_ID_MISMATCH" | "THIRD_PARTY_AUTH_ERROR" => Outcome::Refused { code: known() },
+        "QUOTA_EXCEEDED" => Outcome::Throttled { retry_after, code: known() },
+        "INTERNAL" | "UNAVAILABLE" => unavailable(known(), retry_after),
         _ => by_status(status, error_body, retry_after),
     }
 }
 
 fn by_status(status: u16, error_body: &ErrorBody, retry_after: Option<Duration>) -> Outcome {
-    let named = |default: &'static str| {
-        error_body.status.as_deref().map_or(default.into(), reason_from_code)
-    };
+    let named =
+        |default: &'static str| error_body.status.as_deref().map_or(default.into(), normalized);
     match status {
-        400 if error_body.names_token => Outcome::Gone { reason: "INVALID_TOKEN".into() },
-        400 => Outcome::Rejected { reason: named("INVALID_ARGUMENT") },
-        413 => Outcome::Rejected { reason: "PAYLOAD_TOO_LARGE".into() },
+        400 if error_body.names_token => Outcome::Gone { code: "INVALID_TOKEN".into() },
+        400 => Outcome::Rejected { code: named("INVALID_ARGUMENT") },
+        413 => Outcome::Rejected { code: "PAYLOAD_TOO_LARGE".into() },
         // The token is not named: the project or the endpoint does not exist.
-        404 => Outcome::Misconfigured { reason: "ENDPOINT_NOT_FOUND".into() },
-        403 => Outcome::Misconfigured { reason: named("PERMISSION_DENIED") },
+        404 => Outcome::Misconfigured { code: "ENDPOINT_NOT_FOUND".into() },
+        403 => Outcome::Misconfigured { code: named("PERMISSION_DENIED") },
         405 | 407 | 421 | 426 | 300..=399 => {
-            Outcome::Misconfigured { reason: format!("HTTP_{status}").into() }
+            Outcome::Misconfigured { code: format!("HTTP_{status}").into() }
         }
-        429 => Outcome::Throttled { retry_after, reason: named("TOO_MANY_REQUESTS") },
+        429 => Outcome::Throttled { retry_after, code: named("TOO_MANY_REQUESTS") },
         408 | 425 => unavailable(format!("HTTP_{status}").into(), retry_after),
         _ if (400..=499).contains(&status) => {
-            Outcome::Rejected { reason: format!("HTTP_{status}").into() }
+            Outcome::Rejected { code: format!("HTTP_{status}").into() }
         }
         _ => unavailable(
-            error_body.status.as_deref().map_or(format!("HTTP_{status}").into(), reason_from_code),
+            error_body.status.as_deref().map_or(format!("HTTP_{status}").into(), normalized),
             retry_after,
         ),
     }
 }
 
-fn unavailable(reason: Reason, retry_after: Option<Duration>) -> Outcome {
-    Outcome::Unavailable { retry_after, reason, maybe_delivered: true }
+fn unavailable(code: Code, retry_after: Option<Duration>) -> Outcome {
+    Outcome::Unavailable { retry_after, code, maybe_delivered: true }
 }
 
 fn error_body(body: &[u8]) -> ErrorBody {

@@ -125,10 +125,10 @@ impl TransportError {
         }
     }
 
-    /// Returns a stable reason code.
-    pub(super) fn reason(&self) -> &'static str {
+    /// Returns the code of the failure.
+    pub(super) fn code(&self) -> &'static str {
         match self {
-            TransportError::Connect(error) => error.reason(),
+            TransportError::Connect(error) => error.code(),
             TransportError::Timeout { .. } => "TIMEOUT",
             TransportError::Interrupted => "CONNECTION_LOST",
             TransportError::NotTaken => "REQUEST_NOT_TAKEN",

@@ -1,8 +1,8 @@
 use super::*;
+use contract::Reason;
 use proptest::prelude::*;
-use std::borrow::Cow;
 
-const REASON: Cow<'static, str> = Cow::Borrowed("TEST");
+const REASON: Reason = Reason::Unavailable;
 
 fn throttled(retry_after: Option<Duration>) -> Outcome {
     Outcome::Throttled { retry_after, reason: REASON }

@@ -2,8 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+use contract::Reason;
+
 use super::{AdmissionControl, Charge, Ticket, Transition};
-use crate::channels::outcome::{MAX_RETRY_AFTER, Outcome, Reason};
+use crate::channels::outcome::{MAX_RETRY_AFTER, Outcome};
 
 /// Wait after a throttle that names none (FCM: 60 seconds first).
 const THROTTLED: Duration = Duration::from_secs(60);
@@ -17,7 +19,7 @@ impl AdmissionControl {
         ticket: &Ticket,
         outcome: &Outcome,
     ) -> (Transition, Charge) {
-        match outcome {
+        match *outcome {
             Outcome::Sent { .. } => (self.succeeded(now, ticket, true), Charge::Delivery),
             Outcome::Gone { .. } | Outcome::Rejected { .. } => {
                 (self.succeeded(now, ticket, false), Charge::Delivery)
@@ -72,7 +74,7 @@ impl AdmissionControl {
         now: Instant,
         ticket: &Ticket,
         asked: Duration,
-        reason: &Reason,
+        reason: Reason,
     ) -> (Transition, Charge) {
         let opened = self.throttle.failed(now, ticket.target.user, asked, ticket.probes_channel);
         if opened {
@@ -85,11 +87,11 @@ impl AdmissionControl {
             return (transition, Charge::Breaker(asked.max(Duration::from_secs(1))));
         }
         self.concurrency.failed(now, ticket.target.user);
-        self.pauses.pause(now, ticket.target.address, asked, reason.clone());
+        self.pauses.pause(now, ticket.target.address, asked, reason);
         (Transition::Unchanged, Charge::Delivery)
     }
 
-    fn refused(&mut self, now: Instant, ticket: &Ticket, reason: &Reason) -> (Transition, Charge) {
+    fn refused(&mut self, now: Instant, ticket: &Ticket, reason: Reason) -> (Transition, Charge) {
         let user = ticket.target.user;
         // The provider accepted our credentials and knew the token: the channel as a whole works.
         let channel_closed = self.channel.succeeded(now, user, ticket.began);
@@ -97,7 +99,7 @@ impl AdmissionControl {
         if let Some(platform) = ticket.target.platform {
             let known = &mut self.platforms[platform as usize];
             let opened = known.breaker.failed(now, user, Duration::ZERO, ticket.probes_platform);
-            known.reason = Some(reason.clone());
+            known.reason = Some(reason);
             if opened {
                 self.pauses.clear_all();
                 return (
@@ -109,7 +111,7 @@ impl AdmissionControl {
                 return (transition, Charge::Breaker(known.breaker.first_wait()));
             }
         }
-        self.pauses.pause(now, ticket.target.address, Duration::ZERO, reason.clone());
+        self.pauses.pause(now, ticket.target.address, Duration::ZERO, reason);
         (transition, Charge::Delivery)
     }
 
@@ -117,13 +119,13 @@ impl AdmissionControl {
         &mut self,
         now: Instant,
         ticket: &Ticket,
-        reason: &Reason,
+        reason: Reason,
     ) -> (Transition, Charge) {
         let opened =
             self.channel.failed(now, ticket.target.user, Duration::ZERO, ticket.probes_channel);
         if !self.channel.is_open() {
             // Other users succeed, or showed lately that this user's failure is not theirs.
-            self.pauses.pause(now, ticket.target.address, Duration::ZERO, reason.clone());
+            self.pauses.pause(now, ticket.target.address, Duration::ZERO, reason);
             return (Transition::Unchanged, Charge::Delivery);
         }
         self.stopped(opened)

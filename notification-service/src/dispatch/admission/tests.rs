@@ -6,21 +6,14 @@ use super::*;
 use crate::channels::outcome::{MAX_RETRY_AFTER, Outcome};
 
 const SECOND: Duration = Duration::from_secs(1);
-const MISMATCH: Outcome = Outcome::Refused { reason: Reason::Borrowed("SENDER_ID_MISMATCH") };
-const FORBIDDEN: Outcome = Outcome::Misconfigured { reason: Reason::Borrowed("PERMISSION_DENIED") };
-const KEY_REFUSED: Outcome =
-    Outcome::KeyRefused { reason: Reason::Borrowed("OAUTH_INVALID_GRANT") };
-const OUTAGE: Outcome = Outcome::Unavailable {
-    retry_after: None,
-    reason: Reason::Borrowed("HTTP_502"),
-    maybe_delivered: true,
-};
+const MISMATCH: Outcome = Outcome::Refused { reason: Reason::SenderIdMismatch };
+const FORBIDDEN: Outcome = Outcome::Misconfigured { reason: Reason::PermissionDenied };
+const KEY_REFUSED: Outcome = Outcome::KeyRefused { reason: Reason::OauthInvalidGrant };
+const OUTAGE: Outcome =
+    Outcome::Unavailable { retry_after: None, reason: Reason::Unavailable, maybe_delivered: true };
 
 fn quota(seconds: u64) -> Outcome {
-    Outcome::Throttled {
-        retry_after: Some(SECOND * seconds as u32),
-        reason: "QUOTA_EXCEEDED".into(),
-    }
+    Outcome::Throttled { retry_after: Some(SECOND * seconds as u32), reason: Reason::QuotaExceeded }
 }
 
 fn sent() -> Outcome {
@@ -187,7 +180,7 @@ fn pauses_only_refused_devices_of_one_user() {
     let Admission::Postponed(paused) = admission.admit(now, device(1, 3, DeviceType::Ios)) else {
         panic!("the attempt is admitted")
     };
-    assert_eq!((paused.wait, paused.reason.as_deref()), (SECOND * 60, Some("SENDER_ID_MISMATCH")));
+    assert_eq!((paused.wait, paused.reason), (SECOND * 60, Some(Reason::SenderIdMismatch)));
     assert!(attempt(&mut admission, now, device(2, 0, DeviceType::Ios), &sent()).is_some());
 }
 
@@ -354,7 +347,7 @@ fn any_outcome() -> impl Strategy<Value = Outcome> {
             any::<u64>().prop_map(Duration::from_secs)
         ])
     };
-    let reason = || "[A-Z_]{0,12}".prop_map(Reason::from);
+    let reason = || prop::sample::select(Reason::ALL);
     prop_oneof![
         Just(sent()),
         reason().prop_map(|reason| Outcome::Gone { reason }),

@@ -68,7 +68,7 @@ fn charged(outcome: Outcome, attempts: i32, charge: Charge) -> DeliveryResult {
     after_attempt(&Policy::default(), delivery, outcome, charge, times, 0.0)
 }
 
-fn state_of(result: &DeliveryResult) -> (DeliveryState, Option<&str>) {
+fn state_of(result: &DeliveryResult) -> (DeliveryState, Option<Reason>) {
     (result.state(), result.reason())
 }
 
@@ -82,51 +82,34 @@ fn ends_delivery_as_sent_when_accepted() {
 
 #[test]
 fn reports_dead_token_only_when_device_is_gone() {
-    let gone = attempted(Outcome::Gone { reason: "UNREGISTERED".into() }, 0);
-    let rejected = attempted(Outcome::Rejected { reason: "INVALID_ARGUMENT".into() }, 0);
+    let gone = attempted(Outcome::Gone { reason: Reason::Unregistered }, 0);
+    let rejected = attempted(Outcome::Rejected { reason: Reason::InvalidArgument }, 0);
     assert_eq!(
         (state_of(&gone), gone.token_is_dead),
-        ((DeliveryState::Failed, Some("UNREGISTERED")), true)
+        ((DeliveryState::Failed, Some(Reason::Unregistered)), true)
     );
     assert_eq!(
         (state_of(&rejected), rejected.token_is_dead),
-        ((DeliveryState::Failed, Some("INVALID_ARGUMENT")), false)
+        ((DeliveryState::Failed, Some(Reason::InvalidArgument)), false)
     );
 }
 
 #[test]
 fn retries_and_counts_attempt_in_outage() {
-    let outage = Outcome::Unavailable {
-        retry_after: None,
-        reason: "INTERNAL".into(),
-        maybe_delivered: true,
-    };
+    let outage =
+        Outcome::Unavailable { retry_after: None, reason: Reason::Internal, maybe_delivered: true };
     let result = attempted(outage, 1);
     assert_eq!(
         (state_of(&result), result.attempts),
-        ((DeliveryState::Pending, Some("INTERNAL")), 2)
+        ((DeliveryState::Pending, Some(Reason::Internal)), 2)
     );
 }
 
 #[test]
-fn publishes_listed_reasons_only() {
-    let outage = Outcome::Unavailable {
-        retry_after: None,
-        reason: "HTTP_502".into(),
-        maybe_delivered: true,
-    };
-    assert_eq!(state_of(&attempted(outage, 0)), (DeliveryState::Pending, Some("UNAVAILABLE")));
-    let rejected = Outcome::Rejected { reason: "HTTP_418".into() };
-    let ended = attempted(rejected, 0);
-    assert_eq!(state_of(&ended), (DeliveryState::Failed, Some("UNRECOGNISED_CODE")));
-}
-
-#[test]
 fn counts_no_attempt_when_breaker_is_open() {
-    let throttled = Outcome::Throttled { retry_after: None, reason: "QUOTA_EXCEEDED".into() };
-    let refused = Outcome::Refused { reason: "THIRD_PARTY_AUTH_ERROR".into() };
-    for outcome in
-        [Outcome::Misconfigured { reason: "PERMISSION_DENIED".into() }, throttled, refused]
+    let throttled = Outcome::Throttled { retry_after: None, reason: Reason::QuotaExceeded };
+    let refused = Outcome::Refused { reason: Reason::ThirdPartyAuthError };
+    for outcome in [Outcome::Misconfigured { reason: Reason::PermissionDenied }, throttled, refused]
     {
         let result = charged(outcome, 0, Charge::Breaker(Duration::from_secs(7)));
         assert_eq!(
@@ -145,16 +128,16 @@ fn fails_with_providers_reason_when_address_stays_refused() {
     let mut delivery = delivery(7);
     let started = delivery.dispatch.send.due_at;
     delivery.first_attempt_at = Some(started - TimeDelta::hours(3));
-    let refused = Outcome::Refused { reason: "SENDER_ID_MISMATCH".into() };
+    let refused = Outcome::Refused { reason: Reason::SenderIdMismatch };
     let times = AttemptTimes { started, ended: started };
     let result = after_attempt(&Policy::default(), delivery, refused, Charge::Delivery, times, 0.0);
-    assert_eq!(state_of(&result), (DeliveryState::Failed, Some("SENDER_ID_MISMATCH")));
+    assert_eq!(state_of(&result), (DeliveryState::Failed, Some(Reason::SenderIdMismatch)));
 }
 
 fn postponement(fails_persistently: bool) -> Postponement {
     Postponement {
         wait: Duration::from_secs(60),
-        reason: Some("QUOTA_EXCEEDED".into()),
+        reason: Some(Reason::QuotaExceeded),
         fails_persistently,
     }
 }
@@ -166,7 +149,7 @@ fn postpones_delivery_when_address_is_paused() {
     let result = postponed(&Policy::default(), delivery, postponement(true), due_at, 0.0);
     assert_eq!(
         (state_of(&result), result.attempts),
-        ((DeliveryState::Pending, Some("QUOTA_EXCEEDED")), 0)
+        ((DeliveryState::Pending, Some(Reason::QuotaExceeded)), 0)
     );
 }
 
@@ -186,7 +169,7 @@ fn fails_delivery_when_address_keeps_failing() {
             due_at + TimeDelta::hours(2),
             0.0,
         );
-        assert_eq!(state_of(&result), (state, Some("QUOTA_EXCEEDED")));
+        assert_eq!(state_of(&result), (state, Some(Reason::QuotaExceeded)));
     }
 }
 
@@ -194,7 +177,10 @@ fn fails_delivery_when_address_keeps_failing() {
 fn suppresses_delivery_that_would_expire() {
     let throttle = Outcome::Throttled {
         retry_after: Some(Duration::from_secs(7_200)),
-        reason: "QUOTA_EXCEEDED".into(),
+        reason: Reason::QuotaExceeded,
     };
-    assert_eq!(state_of(&attempted(throttle, 0)), (DeliveryState::Suppressed, Some("EXPIRED")));
+    assert_eq!(
+        state_of(&attempted(throttle, 0)),
+        (DeliveryState::Suppressed, Some(Reason::Expired))
+    );
 }

@@ -30,7 +30,7 @@ fn changed(fixture: &str, pointer: &str, value: Value) -> String {
 }
 
 /// Returns the reason of the correction, and the causes of the suppressions.
-fn effects(notice: &Notice) -> (Option<&'static str>, Vec<SuppressionCause>) {
+fn effects(notice: &Notice) -> (Option<Reason>, Vec<SuppressionCause>) {
     let is_ours = |correction: &Correction| correction.provider_message_id == ID;
     assert!(notice.correction.iter().all(is_ours), "{notice:?}");
     let of_ada =
@@ -44,18 +44,18 @@ fn effects(notice: &Notice) -> (Option<&'static str>, Vec<SuppressionCause>) {
 fn parses_every_kind_raw_and_enveloped() {
     let (bounced, complained) = (vec![SuppressionCause::Bounce], vec![SuppressionCause::Complaint]);
     let cases = [
-        (fixture!("bounce"), Kind::Bounce, Some(reason::BOUNCED), bounced.clone()),
-        (fixture!("identity-bounce"), Kind::Bounce, Some(reason::BOUNCED), bounced),
+        (fixture!("bounce"), Kind::Bounce, Some(Reason::Bounced), bounced.clone()),
+        (fixture!("identity-bounce"), Kind::Bounce, Some(Reason::Bounced), bounced),
         (fixture!("bounce-transient"), Kind::TransientBounce, None, vec![]),
         (fixture!("complaint"), Kind::Complaint, None, complained.clone()),
         (fixture!("identity-complaint"), Kind::Complaint, None, complained),
         (
             fixture!("rendering-failure"),
             Kind::RenderingFailure,
-            Some(reason::RENDERING_FAILED),
+            Some(Reason::RenderingFailed),
             vec![],
         ),
-        (fixture!("reject"), Kind::Reject, Some(reason::REJECTED_BY_PROVIDER), vec![]),
+        (fixture!("reject"), Kind::Reject, Some(Reason::RejectedByProvider), vec![]),
         (fixture!("delivery"), Kind::Delivery, None, vec![]),
         (fixture!("identity-delivery"), Kind::Delivery, None, vec![]),
         (fixture!("delivery-delay"), Kind::DeliveryDelay, None, vec![]),
@@ -99,7 +99,7 @@ fn corrects_delivery_that_ses_did_not_send() {
     let notice = Notice::read(&text).expect("readable");
     assert_eq!(
         effects(&notice),
-        (Some(reason::REJECTED_BY_PROVIDER), vec![SuppressionCause::Complaint])
+        (Some(Reason::RejectedByProvider), vec![SuppressionCause::Complaint])
     );
 }
 

@@ -3,12 +3,12 @@
 use std::{sync::Arc, time::Instant};
 
 use chrono::{DateTime, Utc};
-use contract::{Channel, DeliveryState, new_id};
+use contract::{Channel, DeliveryState, Reason, new_id};
 use service::outbox::OutboxMessage;
 
 use super::planned_deliveries::{InitialState, PlannedDelivery};
 use crate::{
-    delivery::{Delivery, Dispatch, reason},
+    delivery::{Delivery, Dispatch},
     dispatch::{Job, MIN_POSTPONEMENT, NoPermit, ReservedPermits, is_urgent},
     events::{self, DeliveryOutcome},
     store::intake::NewDelivery,
@@ -50,11 +50,11 @@ impl<'a> LedgerBatch<'a> {
     ) -> Result<(), serde_json::Error> {
         let key = planned.key;
         let initial =
-            if is_missed { InitialState::Suppressed(reason::MISSED) } else { planned.state };
+            if is_missed { InitialState::Suppressed(Reason::Missed) } else { planned.state };
         let (state, reason, deferred_until) = match initial {
             InitialState::Pending => (DeliveryState::Pending, None, None),
             InitialState::Deferred(until) => {
-                (DeliveryState::Deferred, Some(reason::QUIET_HOURS), Some(until))
+                (DeliveryState::Deferred, Some(Reason::QuietHours), Some(until))
             }
             InitialState::Suppressed(reason) => (DeliveryState::Suppressed, Some(reason), None),
         };
@@ -95,7 +95,7 @@ impl<'a> LedgerBatch<'a> {
         dispatch: &Arc<Dispatch>,
         planned: &PlannedDelivery,
         reservations: &mut Reservations,
-    ) -> (bool, Option<(DateTime<Utc>, &'static str)>) {
+    ) -> (bool, Option<(DateTime<Utc>, Reason)>) {
         let (permits, jobs, waits) = match planned.key.channel {
             Channel::Push => (&mut reservations.push, &mut self.pushes, &mut self.pushes_wait),
             Channel::Email => (&mut reservations.email, &mut self.emails, &mut self.emails_wait),
@@ -103,7 +103,7 @@ impl<'a> LedgerBatch<'a> {
         let permit = match permits.take(&dispatch.user_id, is_urgent(dispatch)) {
             Ok(permit) => permit,
             Err(NoPermit::UserShareUsed) => {
-                return (false, Some((self.at + MIN_POSTPONEMENT, reason::RATE_LIMITED)));
+                return (false, Some((self.at + MIN_POSTPONEMENT, Reason::RateLimited)));
             }
             Err(NoPermit::DispatcherFull) => {
                 *waits = true;

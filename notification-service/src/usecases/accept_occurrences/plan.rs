@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use contract::Channel;
+use contract::{Channel, Reason};
 use uuid::Uuid;
 
 use super::{
@@ -16,7 +16,7 @@ use super::{
     planned_deliveries::{self, InitialState, PlannedDelivery},
 };
 use crate::{
-    delivery::{Dispatch, address_digest, reason},
+    delivery::{Dispatch, address_digest},
     dispatch::is_urgent,
     preferences::Preferences,
     revision,
@@ -109,7 +109,7 @@ impl AcceptOccurrences {
             any_delayed |= lateness.is_some_and(|lateness| lateness.was_interrupted);
             let changes_by = lateness
                 .and_then(|lateness| lateness.waits_until(dispatch.send.expires_at, now))
-                .map(|until| (until, reason::AWAITING_CHANGES));
+                .map(|until| (until, Reason::AwaitingChanges));
             for delivery in deliveries.iter_mut().filter(|row| row.state == InitialState::Pending) {
                 let (channel, is_urgent) = (delivery.key.channel, is_urgent(dispatch));
                 let user = dispatch.user_id.as_str();
@@ -117,7 +117,7 @@ impl AcceptOccurrences {
                 let start =
                     self.dispatchers.of(channel).earliest_start(user, is_urgent, *before, now);
                 delivery.not_before =
-                    changes_by.max(start.map(|start| (start, reason::RATE_LIMITED)));
+                    changes_by.max(start.map(|start| (start, Reason::RateLimited)));
                 *before += 1;
             }
         }

@@ -1,11 +1,11 @@
 //! Deliveries of an occurrence, and the state in which each of them is written. Pure.
 
 use chrono::{DateTime, Utc};
-use contract::Channel;
+use contract::{Channel, Reason};
 use uuid::Uuid;
 
 use crate::{
-    delivery::{Address, DeliveryKey, Dispatch, address_digest, reason},
+    delivery::{Address, DeliveryKey, Dispatch, address_digest},
     preferences::Preferences,
     store::intake::LiveDevice,
 };
@@ -17,7 +17,7 @@ pub(super) struct PlannedDelivery {
     pub(super) address: Address,
     pub(super) state: InitialState,
     /// Time before which a pending delivery must not begin, and the reason; `None`: now.
-    pub(super) not_before: Option<(DateTime<Utc>, &'static str)>,
+    pub(super) not_before: Option<(DateTime<Utc>, Reason)>,
 }
 
 /// State in which a delivery is written.
@@ -28,7 +28,7 @@ pub(super) enum InitialState {
     /// The delivery is to be sent at this time: the end of quiet hours.
     Deferred(DateTime<Utc>),
     /// The delivery is not sent, for this reason.
-    Suppressed(&'static str),
+    Suppressed(Reason),
 }
 
 /// Applies its user's preferences to an occurrence: the language, if the occurrence names none, and
@@ -55,8 +55,8 @@ pub(super) fn cancelled(dispatch: &Dispatch) -> Vec<PlannedDelivery> {
     let (occurrence_id, device_id) = (dispatch.occurrence_id(), Uuid::nil());
     let row = |&channel| PlannedDelivery {
         key: DeliveryKey { occurrence_id, channel, device_id },
-        address: Address::Gone(reason::CANCELLED),
-        state: InitialState::Suppressed(reason::CANCELLED),
+        address: Address::Gone(Reason::Cancelled),
+        state: InitialState::Suppressed(Reason::Cancelled),
         not_before: None,
     };
     dispatch.send.content.channels.iter().map(row).collect()
@@ -77,7 +77,7 @@ pub(super) fn plan(
     for &channel in &dispatch.send.content.channels {
         let row = |device_id, address| {
             let state = match (&address, deferred_until) {
-                (Address::Gone(reason), _) => InitialState::Suppressed(reason),
+                (Address::Gone(reason), _) => InitialState::Suppressed(*reason),
                 (_, Some(until)) => InitialState::Deferred(until),
                 (_, None) => InitialState::Pending,
             };
@@ -86,13 +86,13 @@ pub(super) fn plan(
         };
         match channel {
             _ if now >= dispatch.send.expires_at => {
-                rows.push(row(Uuid::nil(), Address::Gone(reason::EXPIRED)))
+                rows.push(row(Uuid::nil(), Address::Gone(Reason::Expired)))
             }
             _ if !preferences.allows(channel) => {
-                rows.push(row(Uuid::nil(), Address::Gone(reason::OPTED_OUT)))
+                rows.push(row(Uuid::nil(), Address::Gone(Reason::OptedOut)))
             }
             Channel::Push if devices.is_empty() => {
-                rows.push(row(Uuid::nil(), Address::Gone(reason::NO_DEVICE)))
+                rows.push(row(Uuid::nil(), Address::Gone(Reason::NoDevice)))
             }
             Channel::Push => {
                 rows.extend(devices.iter().map(|device| row(device.id, address(device))))
@@ -106,20 +106,20 @@ pub(super) fn plan(
 }
 
 fn address(device: &LiveDevice) -> Address {
-    let Some(device_type) = device.device_type else { return Address::Gone(reason::UNREADABLE) };
+    let Some(device_type) = device.device_type else { return Address::Gone(Reason::Unreadable) };
     Address::Device { token: device.token.clone(), device_type, version: device.version }
 }
 
 fn mailbox(address: Option<&str>, is_suppressed: impl Fn(&[u8]) -> bool) -> Address {
     match address.map(str::trim) {
         Some(address) if address.parse::<lettre::Address>().is_err() => {
-            Address::Gone(reason::NO_ADDRESS)
+            Address::Gone(Reason::NoAddress)
         }
         Some(address) if is_suppressed(&address_digest(address)) => {
-            Address::Gone(reason::ADDRESS_SUPPRESSED)
+            Address::Gone(Reason::AddressSuppressed)
         }
         Some(address) => Address::Mailbox(address.to_owned()),
-        None => Address::Gone(reason::NO_ADDRESS),
+        None => Address::Gone(Reason::NoAddress),
     }
 }
 
@@ -212,14 +212,14 @@ mod tests {
         let both = vec![Channel::Email, Channel::Push];
         let none = planned(&dispatch(both, None), &[], |_| false);
         let no_address = [
-            (Channel::Email, InitialState::Suppressed(reason::NO_ADDRESS)),
-            (Channel::Push, InitialState::Suppressed(reason::NO_DEVICE)),
+            (Channel::Email, InitialState::Suppressed(Reason::NoAddress)),
+            (Channel::Push, InitialState::Suppressed(Reason::NoDevice)),
         ];
         assert_eq!(states(&none), no_address);
         let malformed = planned(&dispatch(vec![Channel::Email], Some("nobody")), &[], |_| false);
         assert_eq!(
             states(&malformed),
-            [(Channel::Email, InitialState::Suppressed(reason::NO_ADDRESS))]
+            [(Channel::Email, InitialState::Suppressed(Reason::NoAddress))]
         );
         let bounced =
             planned(&dispatch(vec![Channel::Email], Some("A@example.com")), &[], |digest| {
@@ -227,7 +227,7 @@ mod tests {
             });
         assert_eq!(
             states(&bounced),
-            [(Channel::Email, InitialState::Suppressed(reason::ADDRESS_SUPPRESSED))]
+            [(Channel::Email, InitialState::Suppressed(Reason::AddressSuppressed))]
         );
     }
 
@@ -243,7 +243,7 @@ mod tests {
             None,
             dispatch.send.expires_at,
         );
-        let expired = InitialState::Suppressed(reason::EXPIRED);
+        let expired = InitialState::Suppressed(Reason::Expired);
         assert_eq!(states(&rows), [(Channel::Email, expired), (Channel::Push, expired)]);
     }
 
@@ -263,7 +263,7 @@ mod tests {
             states(&rows),
             [
                 (Channel::Email, InitialState::Pending),
-                (Channel::Push, InitialState::Suppressed(reason::OPTED_OUT))
+                (Channel::Push, InitialState::Suppressed(Reason::OptedOut))
             ]
         );
     }
@@ -280,7 +280,7 @@ mod tests {
         );
         let rows = plan(&dispatch, &[], |_| false, &at_night(), until, now);
         let [email, push] =
-            [InitialState::Deferred(morning), InitialState::Suppressed(reason::NO_DEVICE)];
+            [InitialState::Deferred(morning), InitialState::Suppressed(Reason::NoDevice)];
         assert_eq!(states(&rows), [(Channel::Email, email), (Channel::Push, push)]);
     }
 

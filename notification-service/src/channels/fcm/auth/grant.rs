@@ -4,8 +4,8 @@
 use super::AuthError;
 use crate::channels::fcm::account::ServiceAccount;
 use crate::channels::fcm::error_table::retry_after;
+use crate::channels::fcm::outcome::normalized;
 use crate::channels::fcm::transport::Response;
-use crate::channels::outcome::reason_from_code;
 use chrono::Utc;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -73,22 +73,21 @@ pub(super) fn read(response: &Response) -> Result<(String, Duration), AuthError>
                 let lifetime = lifetime(granted.expires_in.as_ref());
                 Ok((granted.access_token, lifetime))
             }
-            _ => {
-                Err(AuthError::Unavailable { reason: "OAUTH_UNREADABLE".into(), retry_after: None })
-            }
+            _ => Err(AuthError::Unavailable { code: "OAUTH_UNREADABLE".into(), retry_after: None }),
         };
     }
     let status = response.status.as_u16();
-    let code = serde_json::from_slice::<Denied>(&response.body)
-        .map(|denied| reason_from_code(&denied.error));
-    let reason =
-        code.map_or_else(|_| format!("OAUTH_HTTP_{status}"), |code| format!("OAUTH_{code}")).into();
+    let code = match serde_json::from_slice::<Denied>(&response.body) {
+        Ok(denied) => format!("OAUTH_{}", normalized(&denied.error)),
+        Err(_) => format!("OAUTH_HTTP_{status}"),
+    };
+    let code = code.into();
     if response.status.is_server_error() || matches!(status, 408 | 429) {
         let retry_after =
             retry_after(&response.headers, Utc::now()).map(|asked| asked.min(MAX_WAIT));
-        return Err(AuthError::Unavailable { reason, retry_after });
+        return Err(AuthError::Unavailable { code, retry_after });
     }
-    Err(AuthError::Refused { reason })
+    Err(AuthError::Refused { code })
 }
 
 /// Returns the lifetime of a token, cut to [`MAX_LIFETIME`], or [`DEFAULT_LIFETIME`] if the
@@ -202,10 +201,10 @@ mod tests {
             (403, "<html>no</html>", "OAUTH_HTTP_403"),
             (404, "", "OAUTH_HTTP_404"),
         ];
-        for (status, body, reason) in cases {
+        for (status, body, code) in cases {
             assert_eq!(
                 read(&response(status, body)),
-                Err(AuthError::Refused { reason: reason.into() })
+                Err(AuthError::Refused { code: code.into() })
             );
         }
     }

@@ -29,15 +29,15 @@ fn outcome(response: &Response) -> Outcome {
     super::outcome(response, now()).expect("the access token is accepted")
 }
 
-fn doubtful(reason: &'static str, retry_after: Option<u64>) -> Outcome {
-    unavailable(reason.into(), retry_after.map(Duration::from_secs))
+fn doubtful(code: &'static str, retry_after: Option<u64>) -> Outcome {
+    unavailable(code.into(), retry_after.map(Duration::from_secs))
 }
 
 #[test]
 fn reads_message_name_when_accepted() {
     let name = "projects/demo/messages/0:1500415314455276%31bd1c9631bd1c96";
     let body = serde_json::json!({ "name": name }).to_string();
-    assert_eq!(outcome(&response(200, &body)), Outcome::Sent { provider_id: name.into() });
+    assert_eq!(outcome(&response(200, &body)), Outcome::Sent { name: name.into() });
 }
 
 #[test]
@@ -50,9 +50,9 @@ fn is_unavailable_when_acceptance_is_unreadable() {
 #[test]
 fn is_gone_only_when_token_is_dead() {
     let unregistered = response(404, fixture!("unregistered.json"));
-    assert_eq!(outcome(&unregistered), Outcome::Gone { reason: "UNREGISTERED".into() });
+    assert_eq!(outcome(&unregistered), Outcome::Gone { code: "UNREGISTERED".into() });
     let invalid = response(400, fixture!("invalid-token.json"));
-    assert_eq!(outcome(&invalid), Outcome::Gone { reason: "INVALID_TOKEN".into() });
+    assert_eq!(outcome(&invalid), Outcome::Gone { code: "INVALID_TOKEN".into() });
 }
 
 #[test]
@@ -60,7 +60,7 @@ fn is_misconfigured_when_404_names_no_token() {
     for body in [fixture!("not-found.json"), "<html>404</html>", ""] {
         assert_eq!(
             outcome(&response(404, body)),
-            Outcome::Misconfigured { reason: "ENDPOINT_NOT_FOUND".into() }
+            Outcome::Misconfigured { code: "ENDPOINT_NOT_FOUND".into() }
         );
     }
 }
@@ -70,18 +70,15 @@ fn is_rejected_when_payload_is_wrong() {
     for body in [fixture!("invalid-data-key.json"), fixture!("invalid-without-details.json")] {
         assert_eq!(
             outcome(&response(400, body)),
-            Outcome::Rejected { reason: "INVALID_ARGUMENT".into() }
+            Outcome::Rejected { code: "INVALID_ARGUMENT".into() }
         );
     }
-    assert_eq!(
-        outcome(&response(400, "")),
-        Outcome::Rejected { reason: "INVALID_ARGUMENT".into() }
-    );
+    assert_eq!(outcome(&response(400, "")), Outcome::Rejected { code: "INVALID_ARGUMENT".into() });
     assert_eq!(
         outcome(&response(413, "too large")),
-        Outcome::Rejected { reason: "PAYLOAD_TOO_LARGE".into() }
+        Outcome::Rejected { code: "PAYLOAD_TOO_LARGE".into() }
     );
-    assert_eq!(outcome(&response(422, "")), Outcome::Rejected { reason: "HTTP_422".into() });
+    assert_eq!(outcome(&response(422, "")), Outcome::Rejected { code: "HTTP_422".into() });
 }
 
 #[test]
@@ -92,11 +89,8 @@ fn is_misconfigured_when_our_account_is_wrong() {
         (301, "", "HTTP_301"),
         (405, "", "HTTP_405"),
     ];
-    for (status, body, reason) in cases {
-        assert_eq!(
-            outcome(&response(status, body)),
-            Outcome::Misconfigured { reason: reason.into() }
-        );
+    for (status, body, code) in cases {
+        assert_eq!(outcome(&response(status, body)), Outcome::Misconfigured { code: code.into() });
     }
 }
 
@@ -106,8 +100,8 @@ fn is_refused_when_credentials_fail_for_device() {
         (403, fixture!("sender-id-mismatch.json"), "SENDER_ID_MISMATCH"),
         (401, fixture!("third-party-auth.json"), "THIRD_PARTY_AUTH_ERROR"),
     ];
-    for (status, body, reason) in cases {
-        assert_eq!(outcome(&response(status, body)), Outcome::Refused { reason: reason.into() });
+    for (status, body, code) in cases {
+        assert_eq!(outcome(&response(status, body)), Outcome::Refused { code: code.into() });
     }
 }
 
@@ -120,11 +114,11 @@ fn reports_refused_access_token() {
 
 #[test]
 fn keeps_retry_after_of_throttle() {
-    let reason: Reason = "QUOTA_EXCEEDED".into();
+    let code: Code = "QUOTA_EXCEEDED".into();
     let quota = fixture!("quota-exceeded.json");
     let throttled = |seconds: Option<u64>| Outcome::Throttled {
         retry_after: seconds.map(Duration::from_secs),
-        reason: reason.clone(),
+        code: code.clone(),
     };
     assert_eq!(outcome(&response(429, quota)), throttled(None));
     assert_eq!(outcome(&waiting(429, quota, "37")), throttled(Some(37)));
@@ -201,7 +195,7 @@ proptest! {
 
 #[test]
 fn is_throttled_when_a_proxy_answers_429() {
-    let throttled = Outcome::Throttled { retry_after: None, reason: "TOO_MANY_REQUESTS".into() };
+    let throttled = Outcome::Throttled { retry_after: None, code: "TOO_MANY_REQUESTS".into() };
     assert_eq!(outcome(&response(429, "slow down")), throttled);
 }
 
@@ -227,7 +221,7 @@ fn uses_status_when_code_is_unknown() {
         "details":[{"errorCode":"NEW_CODE"}]}}"#;
     assert_eq!(
         outcome(&response(400, body)),
-        Outcome::Rejected { reason: "FAILED_PRECONDITION".into() }
+        Outcome::Rejected { code: "FAILED_PRECONDITION".into() }
     );
 }
 

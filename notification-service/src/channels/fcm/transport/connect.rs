@@ -70,7 +70,7 @@ pub(in crate::channels::fcm) enum ConnectError {
 }
 
 impl ConnectError {
-    pub(super) fn reason(&self) -> &'static str {
+    pub(super) fn code(&self) -> &'static str {
         match self {
             ConnectError::Timeout => "CONNECT_TIMEOUT",
             ConnectError::Refused(_) => "CONNECT_FAILED",
