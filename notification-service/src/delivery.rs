@@ -10,14 +10,24 @@ use uuid::Uuid;
 use crate::device::{DeviceType, Token};
 
 /// Reasons for which a delivery is cancelled.
-const CANCELLATIONS: [Reason; 2] = [Reason::Cancelled, Reason::OptedOut];
+const CANCELLATIONS: [Reason; 8] = [
+    Reason::Deleted,
+    Reason::Edited,
+    Reason::Acknowledged,
+    Reason::Snoozed,
+    Reason::Erased,
+    Reason::Cancelled,
+    Reason::OptedOut,
+    Reason::Missed,
+];
 
-/// Returns the reason for which a delivery was cancelled from the code that was stored. A code that
-/// is no reason to cancel counts as [`Reason::Cancelled`]: a later version wrote it.
+/// Returns the reason of a cancellation from the code that was stored or received. Without a code,
+/// as in rows and messages of earlier versions, and with one that only a later version knows, it is
+/// [`Reason::Cancelled`].
 #[must_use]
-pub fn cancellation_reason(code: &str) -> Reason {
-    let reason = code.parse().ok().filter(|reason| CANCELLATIONS.contains(reason));
-    reason.unwrap_or(Reason::Cancelled)
+pub fn cancellation_reason(code: Option<&str>) -> Reason {
+    let reason = code.and_then(|code| code.parse().ok());
+    reason.filter(|reason| CANCELLATIONS.contains(reason)).unwrap_or(Reason::Cancelled)
 }
 
 /// Returns `true` if a delivery that ends for this reason is suppressed, however often it was
@@ -195,4 +205,24 @@ impl DeliveryResult {
 #[must_use]
 pub fn address_digest(address: &str) -> Vec<u8> {
     Sha256::digest(address.trim().to_ascii_lowercase().as_bytes()).to_vec()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_reason_of_cancellation() {
+        for (code, reason) in [
+            (Some("SNOOZED"), Reason::Snoozed),
+            (Some("OPTED_OUT"), Reason::OptedOut),
+            (Some("TIMEOUT"), Reason::Cancelled),
+            (Some("FROM_THE_FUTURE"), Reason::Cancelled),
+            (None, Reason::Cancelled),
+        ] {
+            assert_eq!(cancellation_reason(code), reason, "{code:?}");
+            assert!(is_unwanted(cancellation_reason(code)), "{code:?}");
+        }
+        assert!(!is_unwanted(Reason::DeviceGone));
+    }
 }

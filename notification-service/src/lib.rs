@@ -13,10 +13,10 @@
 //! notification queue brings the cancellation or change later, and
 //! [`usecases::revise_pending_deliveries`] applies it to the ledger. From that commit on:
 //!
-//! - A delivery that waits in the ledger is not sent any more (suppressed, `CANCELLED`), or is sent
-//!   with the newest content, on the channels that both versions have. Channels that a change adds
-//!   are not added to an occurrence that was released without them. An older or equal version
-//!   changes nothing.
+//! - A delivery that waits in the ledger is not sent any more (suppressed, with the reason of the
+//!   change: `DELETED`, `EDITED`, `ACKNOWLEDGED` or `SNOOZED`), or is sent with the newest content,
+//!   on the channels that both versions have. Channels that a change adds are not added to an
+//!   occurrence that was released without them. An older or equal version changes nothing.
 //! - A delivery that a process holds in memory is recalled. If its attempt has not begun when the
 //!   process learns of the recall (at once in the process that applied the revision, within a
 //!   second in the others), it is released unsent. An attempt that has begun ends as it ends: its

@@ -1,10 +1,19 @@
 //! Revision of an occurrence that was released already. Pure.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use contract::{Channel, NotifyContent, SendData};
+use contract::{Channel, NotifyContent, Reason, SendData};
 use uuid::Uuid;
 
-/// Newer version of an occurrence: its new content, or its cancellation.
+/// Change of an occurrence by a newer version.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Change {
+    /// The occurrence has new content.
+    Content(NotifyContent),
+    /// The occurrence is cancelled, for this reason.
+    Cancellation(Reason),
+}
+
+/// Newer version of an occurrence.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Revision {
     /// Occurrence.
@@ -13,8 +22,8 @@ pub struct Revision {
     pub user_id: String,
     /// Version of the item: a revision older than the known version is ignored.
     pub version: i64,
-    /// New content; `None` if the occurrence is cancelled.
-    pub content: Option<NotifyContent>,
+    /// New content, or the cancellation of the occurrence.
+    pub change: Change,
     /// Time of the change.
     pub at: DateTime<Utc>,
 }
@@ -24,13 +33,31 @@ impl Revision {
     /// of the same version, as the version that cancels an occurrence does not request it.
     #[must_use]
     pub fn replaces(&self, version: i64) -> bool {
-        version < self.version || (version == self.version && self.content.is_none())
+        version < self.version || (version == self.version && self.content().is_none())
     }
 
     /// Returns `true` if the occurrence is still to be delivered on a channel.
     #[must_use]
     pub fn keeps(&self, channel: Channel) -> bool {
-        self.content.as_ref().is_some_and(|content| content.channels.contains(&channel))
+        self.content().is_some_and(|content| content.channels.contains(&channel))
+    }
+
+    /// Returns the new content; `None` if the occurrence is cancelled.
+    #[must_use]
+    pub fn content(&self) -> Option<&NotifyContent> {
+        match &self.change {
+            Change::Content(content) => Some(content),
+            Change::Cancellation(_) => None,
+        }
+    }
+
+    /// Returns the reason for which deliveries end on channels that the revision does not keep.
+    #[must_use]
+    pub fn cancellation_reason(&self) -> Reason {
+        match self.change {
+            Change::Content(_) => Reason::Edited,
+            Change::Cancellation(reason) => reason,
+        }
     }
 }
 
@@ -88,31 +115,32 @@ mod tests {
         );
     }
 
-    #[test]
-    fn keeps_no_channel_when_cancelled() {
-        let revision = |content| Revision {
+    fn revision(version: i64, change: Change) -> Revision {
+        Revision {
             occurrence_id: Uuid::nil(),
             user_id: "u".to_owned(),
-            version: 1,
-            content,
+            version,
+            change,
             at: DateTime::UNIX_EPOCH,
-        };
-        assert!(!revision(None).keeps(Channel::Push));
-        assert!(revision(Some(content(1))).keeps(Channel::Push));
-        assert!(!revision(Some(content(1))).keeps(Channel::Email));
+        }
+    }
+
+    #[test]
+    fn keeps_no_channel_when_cancelled() {
+        let cancelled = revision(1, Change::Cancellation(Reason::Snoozed));
+        assert!(!cancelled.keeps(Channel::Push));
+        assert_eq!(cancelled.cancellation_reason(), Reason::Snoozed);
+        let edited = revision(1, Change::Content(content(1)));
+        assert!(edited.keeps(Channel::Push) && !edited.keeps(Channel::Email));
+        assert_eq!(edited.cancellation_reason(), Reason::Edited);
     }
 
     #[test]
     fn replaces_own_version_when_cancelled() {
-        let revision = |version, content| Revision {
-            occurrence_id: Uuid::nil(),
-            user_id: "u".to_owned(),
-            version,
-            content,
-            at: DateTime::UNIX_EPOCH,
-        };
-        assert!(revision(2, Some(content(1))).replaces(1) && revision(2, None).replaces(1));
-        assert!(revision(2, None).replaces(2) && !revision(2, Some(content(1))).replaces(2));
-        assert!(!revision(2, None).replaces(3));
+        let edited = revision(2, Change::Content(content(1)));
+        let cancelled = revision(2, Change::Cancellation(Reason::Deleted));
+        assert!(edited.replaces(1) && cancelled.replaces(1));
+        assert!(cancelled.replaces(2) && !edited.replaces(2));
+        assert!(!cancelled.replaces(3));
     }
 }

@@ -8,9 +8,9 @@ use contract::{DecodeError, Envelope, EventType, Reason};
 use uuid::Uuid;
 
 use crate::{
-    delivery::{Arrival, Dispatch},
+    delivery::{Arrival, Dispatch, cancellation_reason},
     erasure::Erasure,
-    revision::Revision,
+    revision::{Change, Revision},
     usecases::republish_outcomes::Question,
 };
 
@@ -114,19 +114,19 @@ fn reconcile(envelope: Envelope, queued_at: DateTime<Utc>) -> Result<Request, Re
 
 fn revisions(envelope: Envelope, has_content: bool) -> Result<Vec<Revision>, Rejection> {
     let revision = envelope.revision().map_err(|error| unreadable(&error))?;
-    let content = match (revision.content, has_content) {
+    let change = match (revision.content, has_content) {
+        (Some(content), true) => Change::Content(content),
         (None, true) => {
             return Err(Rejection::new(Reason::Invalid, "content: is missing"));
         }
-        (content, true) => content,
-        (_, false) => None,
+        (_, false) => Change::Cancellation(cancellation_reason(revision.reason.as_deref())),
     };
     let Envelope { user_id, version, occurred_at: at, .. } = envelope;
     let of = |occurrence: uuid::fmt::Simple| Revision {
         occurrence_id: occurrence.into_uuid(),
         user_id: user_id.clone(),
         version,
-        content: content.clone(),
+        change: change.clone(),
         at,
     };
     Ok(revision.occurrences.into_iter().map(of).collect())

@@ -107,7 +107,7 @@ pub async fn claim_pushes(
         let cancelled = row.withdrawn;
         let (dispatch, is_readable) = dispatch!(row);
         let address = match (cancelled, device) {
-            (Some(code), _) => Address::Gone(cancellation_reason(&code)),
+            (Some(code), _) => Address::Gone(cancellation_reason(Some(&code))),
             (None, _) if !is_readable => Address::Gone(Reason::Unreadable),
             (None, Some(((token, device_type), version))) => {
                 device_address(row.device_id, token, &device_type, version)
@@ -176,7 +176,7 @@ pub async fn claim_emails(
         let (is_suppressed, cancelled) = (row.suppressed, row.withdrawn);
         let (dispatch, is_readable) = dispatch!(row);
         let address = match (cancelled, &dispatch.user_email) {
-            (Some(code), _) => Address::Gone(cancellation_reason(&code)),
+            (Some(code), _) => Address::Gone(cancellation_reason(Some(&code))),
             (None, _) if !is_readable => Address::Gone(Reason::Unreadable),
             (None, _) if is_suppressed => Address::Gone(Reason::AddressSuppressed),
             (None, Some(address)) => Address::Mailbox(address.clone()),
@@ -307,7 +307,7 @@ pub async fn write_results(
     Ok(written
         .into_iter()
         .filter_map(|row| {
-            let cancelled = row.withdrawn.as_deref().map(cancellation_reason);
+            let cancelled = row.withdrawn.map(|code| cancellation_reason(Some(&code)));
             Some(Written { position: position(row.position)?, cancelled })
         })
         .collect())

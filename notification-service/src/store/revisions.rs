@@ -7,12 +7,16 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
-use contract::{NotifyContent, SendData};
+use contract::{NotifyContent, Reason, SendData};
 use sqlx::{PgExecutor, PgPool};
 use uuid::Uuid;
 
 use super::payload;
-use crate::{delivery::Dispatch, erasure::user_digest, revision::Revision};
+use crate::{
+    delivery::{Dispatch, cancellation_reason},
+    erasure::user_digest,
+    revision::{Change, Revision},
+};
 
 /// Advisory lock between the intake on one side and revisions and erasures on the other: a number
 /// that no other lock uses.
@@ -47,8 +51,8 @@ pub enum SupersededBy {
     Revision {
         /// Newer version.
         version: i64,
-        /// Content of the newer version; `None` if it cancels the occurrence.
-        content: Option<NotifyContent>,
+        /// Change by the newer version.
+        change: Change,
     },
 }
 
@@ -72,7 +76,7 @@ pub async fn superseding(
         dispatches.iter().map(|dispatch| user_digest(&dispatch.user_id)).collect();
     let rows = sqlx::query!(
         r#"select it.occurrence_id as "occurrence_id!", e.user_digest is not null as "is_erased!",
-               r.version as "version?", r.content::text as "content?"
+               r.version as "version?", r.content::text as "content?", r.reason as "reason?"
            from unnest($1::uuid[], $2::bigint[], $3::timestamptz[], $4::bytea[]) as it (occurrence_id, version, asked_at, user_digest)
                left join revisions as r on r.occurrence_id = it.occurrence_id
                    and (r.version > it.version or (r.version = it.version and r.content is null))
@@ -90,7 +94,9 @@ pub async fn superseding(
         .filter_map(|row| {
             let superseded_by = match (row.is_erased, row.version) {
                 (false, Some(version)) => {
-                    revised(row.occurrence_id, version, row.content.as_deref())?
+                    let (content, reason) = (row.content.as_deref(), row.reason.as_deref());
+                    let change = stored_change(row.occurrence_id, content, reason)?;
+                    SupersededBy::Revision { version, change }
                 }
                 _ => SupersededBy::Erasure,
             };
@@ -99,19 +105,44 @@ pub async fn superseding(
         .collect())
 }
 
-/// Reads a stored revision; returns `None` if this version of the service cannot read it: an
-/// occurrence with its former content is better than none. If the content has no channel that this
-/// version knows, the occurrence counts as cancelled.
-fn revised(occurrence_id: Uuid, version: i64, content: Option<&str>) -> Option<SupersededBy> {
+/// Reads the change of a stored revision; returns `None` if this version of the service cannot read
+/// it: an occurrence with its former content is better than none. If the content has no channel
+/// that this version knows, the occurrence counts as cancelled.
+fn stored_change(
+    occurrence_id: Uuid,
+    content: Option<&str>,
+    reason: Option<&str>,
+) -> Option<Change> {
     let Some(text) = content else {
-        return Some(SupersededBy::Revision { version, content: None });
+        return Some(Change::Cancellation(cancellation_reason(reason)));
     };
-    let Some(content) = payload::read::<NotifyContent>(text) else {
-        payload::note("revisions", occurrence_id);
-        return None;
-    };
-    let content = Some(content).filter(|content| !content.channels.is_empty());
-    Some(SupersededBy::Revision { version, content })
+    match payload::read::<NotifyContent>(text) {
+        Some(content) if content.channels.is_empty() => Some(Change::Cancellation(Reason::Edited)),
+        Some(content) => Some(Change::Content(content)),
+        None => {
+            payload::note("revisions", occurrence_id);
+            None
+        }
+    }
+}
+
+/// Returns the reasons of stored cancellations of occurrences that have not arrived.
+///
+/// # Errors
+/// If the statement fails.
+pub async fn cancellations(
+    executor: impl PgExecutor<'_>,
+    ids: &[Uuid],
+) -> Result<HashMap<Uuid, Reason>, sqlx::Error> {
+    let rows = sqlx::query!(
+        "select occurrence_id, reason from revisions
+         where occurrence_id = any($1) and content is null",
+        ids,
+    )
+    .fetch_all(executor)
+    .await?;
+    let reason = |code: Option<String>| cancellation_reason(code.as_deref());
+    Ok(rows.into_iter().map(|row| (row.occurrence_id, reason(row.reason))).collect())
 }
 
 /// Returns the ledger's versions of occurrences; only a transaction that holds the intake may
@@ -143,20 +174,26 @@ pub async fn store_ahead(
     let ids: Vec<Uuid> = revisions.iter().map(|revision| revision.occurrence_id).collect();
     let users: Vec<&str> = revisions.iter().map(|revision| revision.user_id.as_str()).collect();
     let versions: Vec<i64> = revisions.iter().map(|revision| revision.version).collect();
-    let contents = revisions
-        .iter()
-        .map(|revision| revision.content.as_ref().map(serde_json::to_string).transpose());
+    let contents =
+        revisions.iter().map(|revision| revision.content().map(serde_json::to_string).transpose());
     let contents = contents
         .collect::<Result<Vec<_>, _>>()
         .map_err(|error| sqlx::Error::Encode(error.into()))?;
     let decided: Vec<DateTime<Utc>> = revisions.iter().map(|revision| revision.at).collect();
+    let reasons: Vec<Option<&str>> = revisions
+        .iter()
+        .map(|revision| match revision.change {
+            Change::Content(_) => None,
+            Change::Cancellation(reason) => Some(reason.as_str()),
+        })
+        .collect();
     sqlx::query!(
-        "insert into revisions (occurrence_id, user_id, version, content, at)
-         select occurrence_id, user_id, version, content::jsonb, at
-         from unnest($1::uuid[], $2::text[], $3::bigint[], $4::text[], $5::timestamptz[])
-             as new (occurrence_id, user_id, version, content, at)
+        "insert into revisions (occurrence_id, user_id, version, content, at, reason)
+         select occurrence_id, user_id, version, content::jsonb, at, reason
+         from unnest($1::uuid[], $2::text[], $3::bigint[], $4::text[], $5::timestamptz[], $6::text[])
+             as new (occurrence_id, user_id, version, content, at, reason)
          on conflict (occurrence_id) do update
-         set version = excluded.version, content = excluded.content, at = excluded.at
+         set version = excluded.version, content = excluded.content, at = excluded.at, reason = excluded.reason
          where revisions.version < excluded.version
             or (revisions.version = excluded.version and excluded.content is null)",
         &ids,
@@ -164,6 +201,7 @@ pub async fn store_ahead(
         &versions,
         &contents as &[Option<String>],
         &decided,
+        &reasons as &[Option<&str>],
     )
     .execute(executor)
     .await?;

@@ -2,13 +2,13 @@
 //! no outcome there.
 //!
 //! The ledger's outcomes are published again under the same event ids; pending deliveries stay as
-//! they are; an occurrence that nobody knows is published as failed. An occurrence that can still
-//! be sent was accepted before, and is in the ledger by now.
+//! they are; an occurrence that nobody knows is published as failed, or as suppressed if it was
+//! cancelled. An occurrence that can still be sent was accepted before, and is in the ledger by now.
 
 use chrono::{DateTime, Utc};
 use contract::{
-    DeliveryState, Event, EventType, ItemId, OutcomeData, ReasonCode, ReconcileData, Schema,
-    Traceparent, Unknown, event_id_of, new_id,
+    DeliveryState, Event, EventType, ItemId, OutcomeData, Reason, ReasonCode, ReconcileData,
+    Schema, Traceparent, Unknown, event_id_of, new_id,
 };
 use service::{
     consumer::isolation::Attempt,
@@ -24,6 +24,7 @@ use crate::{
     store::{
         self,
         delivery_status::{self, DeliveryStatus},
+        revisions,
     },
 };
 
@@ -65,12 +66,16 @@ impl Attempt for RepublishOutcomes {
         let now = store::now(&mut *transaction).await?;
         let ids: Vec<Uuid> = questions.iter().map(Question::occurrence_id).collect();
         let known = delivery_status::of_occurrences(&mut transaction, &ids).await?;
+        let cancelled = revisions::cancellations(&mut *transaction, &ids).await?;
         let mut messages = Vec::new();
         for question in questions {
             messages.extend(match known.get(&question.occurrence_id()) {
                 Some(deliveries) => known_outcomes(question, deliveries)?,
                 None if question.data.send.is_some() => Vec::new(),
-                None => vec![unknown_outcome(question, now)?],
+                None => {
+                    let cancelled = cancelled.get(&question.occurrence_id()).copied();
+                    vec![unknown_outcome(question, cancelled, now)?]
+                }
             });
         }
         outbox::insert(&mut *transaction, &messages).await?;
@@ -130,20 +135,19 @@ fn known_outcome(
     message(question, delivery.version, outcome_id(delivery.key, state, until), data)
 }
 
-/// Returns the outcome of an occurrence that is not in the ledger.
+/// Returns the outcome of an occurrence that is not in the ledger. `cancelled` is the reason of its
+/// cancellation, if the command that cancels it has arrived.
 fn unknown_outcome(
     question: &Question,
+    cancelled: Option<Reason>,
     now: DateTime<Utc>,
 ) -> Result<OutboxMessage, serde_json::Error> {
-    let state = match question.data.otherwise {
-        Unknown::LostInTransit => DeliveryState::Failed,
-        Unknown::Cancelled => DeliveryState::Suppressed,
+    let otherwise = question.data.otherwise;
+    let (state, reason) = match otherwise {
+        Unknown::LostInTransit => (DeliveryState::Failed, Reason::LostInTransit),
+        Unknown::Cancelled => (DeliveryState::Suppressed, cancelled.unwrap_or(Reason::Cancelled)),
     };
-    let otherwise = question.data.otherwise.as_str();
-    let data = OutcomeData {
-        reason: Some(ReasonCode::stored(otherwise.to_owned())),
-        ..outcome_data(question, state, now)
-    };
+    let data = OutcomeData { reason: Some(reason.into()), ..outcome_data(question, state, now) };
     let id = event_id_of(&format!("{}/{otherwise}", question.data.occurrence_id));
     message(question, question.version, id, data)
 }

@@ -3,8 +3,9 @@
 //! later occurrence of the same item replaces them.
 //!
 //! - A delivery that waits in the ledger (deferred, between two attempts, or not claimed yet) ends
-//!   as suppressed, with the reason `CANCELLED`, `OPTED_OUT` or `MISSED`; or it gets the content of
-//!   the newest version, on the channels that both versions have.
+//!   as suppressed, with the reason of the change (`DELETED`, `EDITED`, `ACKNOWLEDGED`, `SNOOZED`),
+//!   `OPTED_OUT` or `MISSED`; or it gets the content of the newest version, on the channels that
+//!   both versions have.
 //! - A delivery that a process holds under a lease is only marked, and recalled (`store::recalls`).
 //!   If its attempt has not begun, the process releases it. The result of an attempt that has begun
 //!   is written as it is, and no other attempt follows.
@@ -190,7 +191,15 @@ pub async fn apply_revisions(
     let (kept, cancelled): (Vec<_>, Vec<_>) = pending.into_iter().partition(|delivery| {
         revision_of(delivery).is_some_and(|revision| revision.keeps(delivery.key.channel))
     });
-    let mut messages = cancel(&mut *transaction, &cancelled, Reason::Cancelled, now).await?;
+    let mut by_reason = BTreeMap::<Reason, Vec<PendingDelivery>>::new();
+    for delivery in cancelled {
+        let Some(revision) = revision_of(&delivery) else { continue };
+        by_reason.entry(revision.cancellation_reason()).or_default().push(delivery);
+    }
+    let mut messages = Vec::new();
+    for (reason, cancelled) in &by_reason {
+        messages.extend(cancel(&mut *transaction, cancelled, *reason, now).await?);
+    }
     rewrite(&mut *transaction, &newer, &kept).await?;
     // Quiet hours do not defer urgent occurrences.
     let undeferred: Vec<PendingDelivery> = kept
@@ -204,7 +213,7 @@ pub async fn apply_revisions(
 }
 
 fn is_urgent(revision: &Revision) -> bool {
-    revision.content.as_ref().is_some_and(|content| content.priority == Priority::High)
+    revision.content().is_some_and(|content| content.priority == Priority::High)
 }
 
 /// Returns the revisions without those of users who were erased later.
@@ -240,7 +249,7 @@ async fn rewrite(
         kept.iter().map(|delivery| (delivery.key.occurrence_id, delivery)).collect();
     let new_content = |revision: &Revision| -> Option<SendData> {
         let mut send = pending.get(&revision.occurrence_id)?.dispatch.send.clone();
-        revision::replace_content(&mut send, revision.content.clone()?);
+        revision::replace_content(&mut send, revision.content().cloned()?);
         if let Some(preferences) = preferences.get(&revision.user_id) {
             preferences.apply_locale(&mut send.content);
         }

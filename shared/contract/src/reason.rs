@@ -23,8 +23,8 @@ words! {
         Snoozed = "SNOOZED",
         /// The user's data was erased.
         Erased = "ERASED",
-        /// A change of the reminder after the release of its occurrence: deletion, edit,
-        /// acknowledgement or snooze.
+        /// Cancelled after the release of its occurrence, for a cause that is not known: an earlier
+        /// version cancelled it.
         Cancelled = "CANCELLED",
         /// No notification is stored for the occurrence.
         NotificationGone = "NOTIFICATION_GONE",

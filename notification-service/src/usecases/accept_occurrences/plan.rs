@@ -19,7 +19,7 @@ use crate::{
     delivery::{Dispatch, address_digest},
     dispatch::is_urgent,
     preferences::Preferences,
-    revision,
+    revision::{self, Change},
     store::{
         intake::{self, LiveDevice},
         preferences,
@@ -45,7 +45,7 @@ pub(super) struct Plan {
 /// State of an occurrence after a revision or an erasure superseded it.
 enum Superseded {
     Wanted,
-    Cancelled,
+    Cancelled(Reason),
     Erased,
 }
 
@@ -70,7 +70,7 @@ impl AcceptOccurrences {
             let superseded = superseded.get(&dispatch.occurrence_id());
             let deliveries = match supersede(&mut dispatch, superseded) {
                 Superseded::Erased => Vec::new(),
-                Superseded::Cancelled => planned_deliveries::cancelled(&dispatch),
+                Superseded::Cancelled(reason) => planned_deliveries::cancelled(&dispatch, reason),
                 Superseded::Wanted => {
                     let deferred_until =
                         planned_deliveries::apply_preferences(&mut dispatch, preferences, now);
@@ -196,14 +196,14 @@ fn supersede(dispatch: &mut Dispatch, superseded: Option<&SupersededBy>) -> Supe
     match superseded {
         None => Superseded::Wanted,
         Some(SupersededBy::Erasure) => Superseded::Erased,
-        Some(SupersededBy::Revision { version, content }) => {
+        Some(SupersededBy::Revision { version, change }) => {
             dispatch.version = *version;
-            match content.clone() {
-                Some(content) => {
+            match change.clone() {
+                Change::Content(content) => {
                     revision::replace_content(&mut dispatch.send, content);
                     Superseded::Wanted
                 }
-                None => Superseded::Cancelled,
+                Change::Cancellation(reason) => Superseded::Cancelled(reason),
             }
         }
     }

@@ -51,12 +51,12 @@ pub(super) fn apply_preferences(
 
 /// Returns the deliveries of an occurrence that was cancelled before it arrived: one suppressed
 /// delivery on each channel.
-pub(super) fn cancelled(dispatch: &Dispatch) -> Vec<PlannedDelivery> {
+pub(super) fn cancelled(dispatch: &Dispatch, reason: Reason) -> Vec<PlannedDelivery> {
     let (occurrence_id, device_id) = (dispatch.occurrence_id(), Uuid::nil());
     let row = |&channel| PlannedDelivery {
         key: DeliveryKey { occurrence_id, channel, device_id },
-        address: Address::Gone(Reason::Cancelled),
-        state: InitialState::Suppressed(Reason::Cancelled),
+        address: Address::Gone(reason),
+        state: InitialState::Suppressed(reason),
         not_before: None,
     };
     dispatch.send.content.channels.iter().map(row).collect()
