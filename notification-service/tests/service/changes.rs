@@ -1,7 +1,11 @@
-//! Changes of an occurrence that was released: after an outage, and in the memory of a process.
+//! Changes of an occurrence that was released: after an outage, in the memory of a process, and
+//! during attempts.
+
+use std::collections::HashMap;
 
 use chrono::{TimeDelta, Utc};
-use contract::{Channel, EventType};
+use contract::{Channel, EventType, Reason};
+use serde_json::json;
 use support::wait_until;
 
 use crate::{
@@ -43,13 +47,16 @@ async fn delays_late_occurrence_for_its_revision() {
         awaits_changes(&service, due).await;
     }
     service
-        .publish(&[snoozed.cancelled(4), edited.updated(4, other(&edited, &[Channel::Push]))])
+        .publish(&[
+            snoozed.cancelled_for(4, Some(Reason::Snoozed)),
+            edited.updated(4, other(&edited, &[Channel::Push])),
+        ])
         .await;
 
     for channel in BOTH {
         assert_eq!(
             service.wait_for_state(&snoozed, channel, "suppressed").await,
-            (Some("CANCELLED".to_owned()), 0)
+            (Some("SNOOZED".to_owned()), 0)
         );
     }
     service.wait_for_state(&edited, Channel::Push, "sent").await;
@@ -79,7 +86,7 @@ async fn awaits_changes_of_occurrence_late_in_queue() {
     service.publish(&[waited.cancelled(4)]).await;
     assert_eq!(
         service.wait_for_state(&waited, Channel::Push, "suppressed").await,
-        (Some("CANCELLED".to_owned()), 0)
+        (Some("DELETED".to_owned()), 0)
     );
 }
 
@@ -121,16 +128,16 @@ async fn recalls_delivery_in_memory() {
 
     assert_eq!(
         service.wait_for_state(&cancelled, Channel::Push, "suppressed").await,
-        (Some("CANCELLED".to_owned()), 0)
+        (Some("DELETED".to_owned()), 0)
     );
     assert_eq!(
         service.wait_for_state(&edited, Channel::Email, "suppressed").await,
-        (Some("CANCELLED".to_owned()), 0)
+        (Some("EDITED".to_owned()), 0)
     );
     // The other channel of the occurrence is sent with the new content.
     assert_eq!(service.wait_for_state(&edited, Channel::Push, "sent").await, (None, 1));
     let published = service.wait_for_outcome(&cancelled, EventType::NotificationSuppressed).await;
-    assert_eq!((published.reason.as_deref(), published.attempts), (Some("CANCELLED"), 0));
+    assert_eq!((published.reason.as_deref(), published.attempts), (Some("DELETED"), 0));
     assert_eq!(texts(&service), ["Water them", "Feed the cat"]);
     assert_eq!(service.all_emails().len(), 1);
 }
@@ -143,7 +150,7 @@ async fn recalls_delivery_in_memory_of_another_process() {
     wait_until_held(&service, &cancelled).await;
     // As another process applies the change.
     let cancel = "with cancelled as (
-            update deliveries set withdrawn = 'CANCELLED' where occurrence_id = $1
+            update deliveries set withdrawn = 'DELETED' where occurrence_id = $1
             returning occurrence_id, channel
         )
         insert into recalls (occurrence_id, channel, version)
@@ -152,7 +159,82 @@ async fn recalls_delivery_in_memory_of_another_process() {
 
     assert_eq!(
         service.wait_for_state(&cancelled, Channel::Push, "suppressed").await,
-        (Some("CANCELLED".to_owned()), 0)
+        (Some("DELETED".to_owned()), 0)
     );
     assert_eq!(service.pushes("token-1").len(), 1);
+}
+
+/// Returns the states of all published outcomes for each delivery.
+async fn published_outcomes(
+    service: &TestService,
+) -> HashMap<(uuid::Uuid, Option<uuid::Uuid>), Vec<String>> {
+    service.receive_events().await;
+    let mut published = HashMap::<_, Vec<String>>::new();
+    for outcome in service.received_events().into_iter().filter_map(|fact| fact.outcome().ok()) {
+        let key = (
+            outcome.occurrence_id.into_uuid(),
+            outcome.device_id.map(uuid::fmt::Simple::into_uuid),
+        );
+        published.entry(key).or_default().push(outcome.state.to_string());
+    }
+    published
+}
+
+#[tokio::test]
+async fn publishes_one_outcome_when_changed_while_sent() {
+    let service = TestService::start_with(&[("PUSH_MAX_IN_FLIGHT", "8")]).await;
+    for token in ["token-1", "token-2", "flaky-1-x"] {
+        service.register_device("ada", token).await;
+    }
+    service.set_provider_mode(|mode| mode.fcm.latency_ms = 15);
+    let dues: Vec<DueOccurrence> = (0..150)
+        .map(|second| {
+            DueOccurrence::at("ada", &[Channel::Push], Utc::now() - TimeDelta::seconds(second))
+        })
+        .collect();
+    for (round, part) in dues.chunks(10).enumerate() {
+        service.publish(&part.iter().map(DueOccurrence::message).collect::<Vec<_>>()).await;
+        service
+            .publish(&part.iter().step_by(3).map(|due| due.cancelled(4)).collect::<Vec<_>>())
+            .await;
+        let preferences = json!({"channels": {"push": round % 4 != 3}});
+        service.user("ada").put("/preferences", &preferences).await.expect(200);
+    }
+    service.wait_until_consumed().await;
+    wait_until(LIMIT, async || {
+        service.make_retries_due().await;
+        let waiting = service.count_in_state("pending").await;
+        if waiting == 0 { Ok(()) } else { Err(waiting) }
+    })
+    .await;
+
+    let rows: Vec<(uuid::Uuid, uuid::Uuid, String)> =
+        sqlx::query_as("select occurrence_id, device_id, state from deliveries")
+            .fetch_all(&service.pool)
+            .await
+            .expect("rows");
+    wait_until(LIMIT, async || {
+        let published = published_outcomes(&service).await;
+        if published.len() == rows.len() { Ok(()) } else { Err((published.len(), rows.len())) }
+    })
+    .await;
+    let published = published_outcomes(&service).await;
+    for (occurrence, device, state) in &rows {
+        let device = (!device.is_nil()).then_some(*device);
+        assert_eq!(
+            published[&(*occurrence, device)],
+            std::slice::from_ref(state),
+            "{occurrence} {device:?}"
+        );
+    }
+    let accepted = ["token-1", "token-2", "flaky-1-x"]
+        .map(|token| service.pushes(token).len())
+        .iter()
+        .sum::<usize>();
+    let in_state = |state: &str| rows.iter().filter(|row| row.2 == state).count();
+    assert_eq!(accepted, in_state("sent"), "every accepted message is a sent delivery");
+    assert!(
+        accepted > 0 && in_state("suppressed") > 0,
+        "some changes were in time and some were not"
+    );
 }

@@ -3,7 +3,10 @@
 use chrono::{TimeDelta, Utc};
 use contract::{Channel, DeliveryState, EventType, ReconcileData, Unknown};
 
-use crate::test_service::{DueOccurrence, LIMIT, TestService};
+use crate::{
+    revisions::count_revisions,
+    test_service::{DueOccurrence, LIMIT, TestService},
+};
 use support::wait_until;
 
 /// Returns the command about an occurrence, which is sent unless it has expired.
@@ -92,11 +95,15 @@ async fn publishes_outcome_of_unknown_occurrence() {
     let service = TestService::start().await;
     service.register_device("ada", "token-1").await;
     let late = DueOccurrence::at("ada", &[Channel::Push], Utc::now() - TimeDelta::hours(3));
-    let withdrawn = DueOccurrence::now("ada", &[Channel::Push]);
+    let cancelled = DueOccurrence::now("ada", &[Channel::Push]);
+    let deleted = DueOccurrence::now("ada", &[Channel::Push]);
+    service.publish(&[deleted.cancelled(4)]).await;
+    wait_until(LIMIT, async || count_revisions(&service).await == 1).await;
     service
         .publish(&[
             reconcile_command(&late, Unknown::LostInTransit),
-            reconcile_command(&withdrawn, Unknown::Cancelled),
+            reconcile_command(&cancelled, Unknown::Cancelled),
+            reconcile_command(&deleted, Unknown::Cancelled),
         ])
         .await;
 
@@ -105,11 +112,13 @@ async fn publishes_outcome_of_unknown_occurrence() {
         (lost.state, lost.reason.as_deref()),
         (DeliveryState::Failed, Some("LOST_IN_TRANSIT"))
     );
-    let cancelled = service.wait_for_outcome(&withdrawn, EventType::NotificationSuppressed).await;
-    assert_eq!(
-        (cancelled.reason.as_deref(), cancelled.republished, cancelled.channel),
-        (Some("CANCELLED"), true, None)
-    );
+    for (due, reason) in [(&cancelled, "CANCELLED"), (&deleted, "DELETED")] {
+        let ended = service.wait_for_outcome(due, EventType::NotificationSuppressed).await;
+        assert_eq!(
+            (ended.reason.as_deref(), ended.republished, ended.channel),
+            (Some(reason), true, None)
+        );
+    }
     assert!(service.pushes("token-1").is_empty());
 }
 

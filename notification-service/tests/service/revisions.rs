@@ -1,9 +1,6 @@
 //! Revisions of released occurrences, which are applied in whatever order messages arrive.
 
-use std::collections::HashMap;
-
-use contract::{Channel, EventType, NotifyContent, Priority};
-use serde_json::json;
+use contract::{Channel, EventType, NotifyContent, Priority, Reason};
 use support::wait_until;
 
 use crate::test_service::{DueOccurrence, LIMIT, TestService};
@@ -19,7 +16,7 @@ pub(crate) fn other(due: &DueOccurrence, channels: &[Channel]) -> NotifyContent 
     }
 }
 
-async fn count_revisions(service: &TestService) -> i64 {
+pub(crate) async fn count_revisions(service: &TestService) -> i64 {
     sqlx::query_scalar("select count(*) from revisions")
         .fetch_one(&service.pool)
         .await
@@ -38,18 +35,20 @@ async fn cancels_pending_delivery() {
     service.start_quiet_hours("ada").await;
     let deferred = service.publish_due("ada", &[Channel::Push]).await;
     service.wait_for_state(&deferred, Channel::Push, "deferred").await;
-    service.publish(&[retried.cancelled(4), deferred.cancelled(4)]).await;
+    service
+        .publish(&[
+            retried.cancelled_for(4, Some(Reason::Acknowledged)),
+            deferred.cancelled_for(4, Some(Reason::Snoozed)),
+        ])
+        .await;
 
-    for (due, attempts) in [(&retried, 1), (&deferred, 0)] {
+    for (due, reason, attempts) in [(&retried, "ACKNOWLEDGED", 1), (&deferred, "SNOOZED", 0)] {
         assert_eq!(
             service.wait_for_state(due, Channel::Push, "suppressed").await,
-            (Some("CANCELLED".to_owned()), attempts)
+            (Some(reason.to_owned()), attempts)
         );
         let published = service.wait_for_outcome(due, EventType::NotificationSuppressed).await;
-        assert_eq!(
-            (published.reason.as_deref(), published.attempts),
-            (Some("CANCELLED"), attempts)
-        );
+        assert_eq!((published.reason.as_deref(), published.attempts), (Some(reason), attempts));
     }
     service.clear_preferences("ada").await;
     service.make_retries_due().await;
@@ -72,10 +71,10 @@ async fn completes_attempt_in_flight_when_cancelled() {
     assert_eq!(service.wait_for_state(&accepted, Channel::Push, "sent").await, (None, 1));
     assert_eq!(
         service.wait_for_state(&refused, Channel::Push, "suppressed").await,
-        (Some("CANCELLED".to_owned()), 1)
+        (Some("DELETED".to_owned()), 1)
     );
     let published = service.wait_for_outcome(&refused, EventType::NotificationSuppressed).await;
-    assert_eq!((published.reason.as_deref(), published.attempts), (Some("CANCELLED"), 1));
+    assert_eq!((published.reason.as_deref(), published.attempts), (Some("DELETED"), 1));
 }
 
 #[tokio::test]
@@ -88,7 +87,7 @@ async fn sends_no_cancelled_delivery_of_dead_process() {
         .await;
     // As if another process held the delivery, was to cancel it, and died.
     sqlx::query(
-        "update deliveries set leased = true, withdrawn = 'CANCELLED', fence = 9,
+        "update deliveries set leased = true, withdrawn = 'SNOOZED', fence = 9,
         next_attempt_at = now()",
     )
     .execute(&service.pool)
@@ -98,7 +97,7 @@ async fn sends_no_cancelled_delivery_of_dead_process() {
 
     assert_eq!(
         service.wait_for_state(&due, Channel::Push, "suppressed").await,
-        (Some("CANCELLED".to_owned()), 1)
+        (Some("SNOOZED".to_owned()), 1)
     );
     assert!(service.pushes("token-1").is_empty());
 }
@@ -115,12 +114,35 @@ async fn sends_nothing_when_cancelled_before_arrival() {
     for channel in BOTH {
         assert_eq!(
             service.wait_for_state(&due, channel, "suppressed").await,
-            (Some("CANCELLED".to_owned()), 0)
+            (Some("DELETED".to_owned()), 0)
         );
     }
     let published = service.wait_for_outcome(&due, EventType::NotificationSuppressed).await;
-    assert_eq!((published.deliveries, published.reason.as_deref()), (2, Some("CANCELLED")));
+    assert_eq!((published.deliveries, published.reason.as_deref()), (2, Some("DELETED")));
     assert!(service.sandbox.captured().is_empty());
+}
+
+/// Messages of earlier versions name no cause.
+#[tokio::test]
+async fn ends_as_cancelled_when_no_cause_is_named() {
+    let service = TestService::start().await;
+    service.register_device("ada", "token-1").await;
+    service.start_quiet_hours("ada").await;
+    let behind = service.publish_due("ada", &[Channel::Push]).await;
+    service.wait_for_state(&behind, Channel::Push, "deferred").await;
+    let ahead = DueOccurrence::now("ada", &[Channel::Push]);
+    service.publish(&[behind.cancelled_for(4, None), ahead.cancelled_for(4, None)]).await;
+    wait_until(LIMIT, async || count_revisions(&service).await == 1).await;
+    // An earlier version does not write the column.
+    sqlx::query("update revisions set reason = null").execute(&service.pool).await.expect("set");
+    service.publish(&[ahead.message()]).await;
+
+    for due in [&behind, &ahead] {
+        assert_eq!(
+            service.wait_for_state(due, Channel::Push, "suppressed").await,
+            (Some("CANCELLED".to_owned()), 0)
+        );
+    }
 }
 
 #[tokio::test]
@@ -133,7 +155,7 @@ async fn sends_newest_version_of_pending_delivery() {
     service.publish(&[due.updated(5, other(&due, &[Channel::Push]))]).await;
     assert_eq!(
         service.wait_for_state(&due, Channel::Email, "suppressed").await.0.as_deref(),
-        Some("CANCELLED")
+        Some("EDITED")
     );
     service.clear_preferences("ada").await;
 
@@ -217,7 +239,7 @@ async fn prefers_cancellation_of_same_version() {
     {
         assert_eq!(
             service.wait_for_state(due, channel, "suppressed").await,
-            (Some("CANCELLED".to_owned()), 0)
+            (Some("DELETED".to_owned()), 0)
         );
     }
     service.clear_preferences("ada").await;
@@ -242,14 +264,15 @@ async fn applies_newest_version_in_any_order() {
     }
     for due in &dues {
         let states: Vec<(String, Option<String>)> = sqlx::query_as(
-            "select distinct state, reason from deliveries where occurrence_id = $1",
+            "select state, reason from deliveries where occurrence_id = $1 and channel = 'push'",
         )
         .bind(due.id())
         .fetch_all(&service.pool)
         .await
         .expect("rows");
-        assert_eq!(states, [("suppressed".to_owned(), Some("CANCELLED".to_owned()))]);
+        assert_eq!(states, [("suppressed".to_owned(), Some("DELETED".to_owned()))]);
     }
+    assert_eq!(service.count_in_state("deferred").await, 0, "the e-mails ended too");
     assert!(service.sandbox.captured().is_empty());
 }
 
@@ -306,83 +329,4 @@ async fn dead_letters_unreadable_and_purges_old_revisions() {
     service.restart().await;
 
     wait_until(LIMIT, async || count_revisions(&service).await == 0).await;
-}
-
-/// Returns the states of all published outcomes for each delivery.
-async fn published_outcomes(
-    service: &TestService,
-) -> HashMap<(uuid::Uuid, Option<uuid::Uuid>), Vec<String>> {
-    service.receive_events().await;
-    let mut published = HashMap::<_, Vec<String>>::new();
-    for outcome in service.received_events().into_iter().filter_map(|fact| fact.outcome().ok()) {
-        let key = (
-            outcome.occurrence_id.into_uuid(),
-            outcome.device_id.map(uuid::fmt::Simple::into_uuid),
-        );
-        published.entry(key).or_default().push(outcome.state.to_string());
-    }
-    published
-}
-
-#[tokio::test]
-async fn publishes_one_outcome_when_changed_while_sent() {
-    let service = TestService::start_with(&[("PUSH_MAX_IN_FLIGHT", "8")]).await;
-    for token in ["token-1", "token-2", "flaky-1-x"] {
-        service.register_device("ada", token).await;
-    }
-    service.set_provider_mode(|mode| mode.fcm.latency_ms = 15);
-    let dues: Vec<DueOccurrence> = (0..150)
-        .map(|second| {
-            DueOccurrence::at(
-                "ada",
-                &[Channel::Push],
-                chrono::Utc::now() - chrono::TimeDelta::seconds(second),
-            )
-        })
-        .collect();
-    for (round, part) in dues.chunks(10).enumerate() {
-        service.publish(&part.iter().map(DueOccurrence::message).collect::<Vec<_>>()).await;
-        service
-            .publish(&part.iter().step_by(3).map(|due| due.cancelled(4)).collect::<Vec<_>>())
-            .await;
-        let preferences = json!({"channels": {"push": round % 4 != 3}});
-        service.user("ada").put("/preferences", &preferences).await.expect(200);
-    }
-    service.wait_until_consumed().await;
-    wait_until(LIMIT, async || {
-        service.make_retries_due().await;
-        let waiting = service.count_in_state("pending").await;
-        if waiting == 0 { Ok(()) } else { Err(waiting) }
-    })
-    .await;
-
-    let rows: Vec<(uuid::Uuid, uuid::Uuid, String)> =
-        sqlx::query_as("select occurrence_id, device_id, state from deliveries")
-            .fetch_all(&service.pool)
-            .await
-            .expect("rows");
-    wait_until(LIMIT, async || {
-        let published = published_outcomes(&service).await;
-        if published.len() == rows.len() { Ok(()) } else { Err((published.len(), rows.len())) }
-    })
-    .await;
-    let published = published_outcomes(&service).await;
-    for (occurrence, device, state) in &rows {
-        let device = (!device.is_nil()).then_some(*device);
-        assert_eq!(
-            published[&(*occurrence, device)],
-            std::slice::from_ref(state),
-            "{occurrence} {device:?}"
-        );
-    }
-    let accepted = ["token-1", "token-2", "flaky-1-x"]
-        .map(|token| service.pushes(token).len())
-        .iter()
-        .sum::<usize>();
-    let in_state = |state: &str| rows.iter().filter(|row| row.2 == state).count();
-    assert_eq!(accepted, in_state("sent"), "every accepted message is a sent delivery");
-    assert!(
-        accepted > 0 && in_state("suppressed") > 0,
-        "some changes were in time and some were not"
-    );
 }

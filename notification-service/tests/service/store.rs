@@ -213,7 +213,7 @@ async fn cancels_delivery_at_once_when_unleased() {
         waiting.iter().map(|delivery| (delivery.key, delivery.leased)).collect::<Vec<_>>(),
         [(slept.key, false)]
     );
-    pending_deliveries::cancel(&pool, &[slept.key], Reason::Cancelled).await.expect("cancelled");
+    pending_deliveries::cancel(&pool, &[slept.key], Reason::Deleted).await.expect("cancelled");
 
     assert!(ledger::write_results(&pool, &[sent(slept)]).await.expect("asked").is_empty());
     assert!(

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use bus::Message;
 use chrono::{DateTime, TimeDelta, Utc};
 use contract::{
-    Channel, ErasedData, Event, EventType, NotifyContent, Priority, RevisionData, Schema, SendData,
-    new_id, occurrence_id,
+    Channel, ErasedData, Event, EventType, NotifyContent, Priority, Reason, RevisionData, Schema,
+    SendData, new_id, occurrence_id,
 };
 
 /// Due occurrence.
@@ -78,20 +78,26 @@ impl DueOccurrence {
 
     /// Returns the message that updates the occurrence to a version.
     pub(crate) fn updated(&self, version: i64, content: NotifyContent) -> Message {
-        self.event(EventType::NotificationUpdate, version, self.revision(Some(content)))
+        self.event(EventType::NotificationUpdate, version, self.revision(Some(content), None))
     }
 
-    /// Returns the message that cancels the occurrence in a version.
+    /// Returns the message that cancels the occurrence in a version that deletes its reminder.
     pub(crate) fn cancelled(&self, version: i64) -> Message {
-        self.event(EventType::NotificationDelete, version, self.revision(None))
+        self.cancelled_for(version, Some(Reason::Deleted))
     }
 
-    fn revision(&self, content: Option<NotifyContent>) -> RevisionData {
+    /// Returns the message that cancels the occurrence in a version for a reason. Messages of
+    /// earlier versions have none.
+    pub(crate) fn cancelled_for(&self, version: i64, reason: Option<Reason>) -> Message {
+        self.event(EventType::NotificationDelete, version, self.revision(None, reason))
+    }
+
+    fn revision(&self, content: Option<NotifyContent>, reason: Option<Reason>) -> RevisionData {
         RevisionData {
             source: self.send.source.clone(),
             occurrences: vec![self.send.occurrence_id],
             content,
-            reason: None,
+            reason: reason.map(Into::into),
         }
     }
 

@@ -1,11 +1,12 @@
 //! Changes and deletions after the release, during an outage of a provider or of the ledger.
 
 use serde_json::json;
-use system::{Bus, Service, TestSuite};
+use system::{Bus, Service, TestSuite, rfc3339};
 
 crate::on_both_buses!(
     sends_nothing_when_deleted_after_release,
     sends_new_text_when_edited_after_release,
+    ends_delivery_when_moved_after_release,
     applies_changes_that_reach_the_ledger_first,
 );
 
@@ -19,7 +20,7 @@ async fn sends_nothing_when_deleted_after_release(bus: Bus) {
     suite.wait_for_states(&id, &["released"]).await;
     ada.delete_reminder(&id).await;
     let suppressed = ada.wait_for_deliveries("suppressed", 1).await;
-    assert_eq!(suppressed[0]["reason"], "CANCELLED");
+    assert_eq!(suppressed[0]["reason"], "DELETED");
 
     suite.set_fcm_available(true);
     // The later reminder shows that the time of a retry has passed.
@@ -27,7 +28,7 @@ async fn sends_nothing_when_deleted_after_release(bus: Bus) {
     ada.wait_for_deliveries("sent", 1).await;
     assert_eq!(suite.push_titles(), ["Later"]);
     let occurrences = suite.wait_for_states(&id, &["suppressed"]).await;
-    assert_eq!(occurrences[0]["reason"], "CANCELLED");
+    assert_eq!(occurrences[0]["reason"], "DELETED");
 }
 
 async fn sends_new_text_when_edited_after_release(bus: Bus) {
@@ -55,6 +56,22 @@ async fn sends_new_text_when_edited_after_release(bus: Bus) {
     suite.wait_for_states(&id, &["sent"]).await;
 }
 
+async fn ends_delivery_when_moved_after_release(bus: Bus) {
+    let suite = TestSuite::start(bus).await;
+    let ada = suite.user("ada");
+    ada.register_device("token-1", "android").await;
+    suite.set_fcm_available(false);
+    let (id, _) = ada.create_reminder_due_in(2, &["push"], "Too early").await;
+    suite.wait_for_push_attempts("token-1", 1).await;
+    suite.wait_for_states(&id, &["released"]).await;
+    let later = rfc3339(chrono::Utc::now() + chrono::TimeDelta::hours(1));
+    ada.update_reminder(&id, &json!({"date": later})).await;
+    assert_eq!(ada.wait_for_deliveries("suppressed", 1).await[0]["reason"], "EDITED");
+
+    let occurrences = suite.wait_for_states(&id, &["suppressed", "pending"]).await;
+    assert_eq!(occurrences[0]["reason"], "EDITED");
+}
+
 async fn applies_changes_that_reach_the_ledger_first(bus: Bus) {
     let mut suite = TestSuite::start(bus).await;
     let ada = suite.user("ada");
@@ -78,7 +95,7 @@ async fn applies_changes_that_reach_the_ledger_first(bus: Bus) {
     suite.start_process(Service::Notifications).await;
     suite.wait_until_ready().await;
     let ada = suite.user("ada");
-    assert_eq!(ada.wait_for_deliveries("suppressed", 1).await[0]["reason"], "CANCELLED");
+    assert_eq!(ada.wait_for_deliveries("suppressed", 1).await[0]["reason"], "DELETED");
     assert_eq!(ada.wait_for_deliveries("sent", 1).await[0]["title"], "Now after all");
     ada.wait_for_title("Platform 5").await;
     ada.notifications.put("/preferences", &json!({})).await.expect(200);

@@ -140,7 +140,7 @@ async fn delivers_once_when_snoozed_in_provider_outage(bus: Bus) {
     suite.wait_for_push_attempts("token-1", 1).await;
     suite.wait_for_states(&id, &["released"]).await;
     let until = ada.snooze_reminder(&id, 4).await;
-    assert_eq!(ada.wait_for_deliveries("suppressed", 1).await[0]["reason"], "CANCELLED");
+    assert_eq!(ada.wait_for_deliveries("suppressed", 1).await[0]["reason"], "SNOOZED");
 
     suite.set_fcm_available(true);
     assert_delivered_once(&suite, &ada, until).await;
@@ -162,7 +162,8 @@ async fn delivers_once_when_snoozed_in_ledger_outage(bus: Bus) {
     suite.start_process(Service::Notifications).await;
     suite.wait_until_ready().await;
     assert_delivered_once(&suite, &suite.user("ada"), until).await;
-    suite.wait_for_states(&id, &["suppressed", "sent"]).await;
+    let occurrences = suite.wait_for_states(&id, &["suppressed", "sent"]).await;
+    assert_eq!(occurrences[0]["reason"], "SNOOZED");
 }
 
 async fn delivers_once_when_snoozed_in_bus_outage(bus: Bus) {
@@ -180,11 +181,8 @@ async fn delivers_once_when_snoozed_in_bus_outage(bus: Bus) {
     suite.reconnect_bus().await;
     assert_delivered_once(&suite, &ada, until).await;
     // Cancelled before it was published, or in the ledger.
-    wait_for_occurrence(
-        &suite,
-        "state = 'cancelled' or (state = 'suppressed' and reason = 'CANCELLED')",
-    )
-    .await;
+    wait_for_occurrence(&suite, "state in ('cancelled', 'suppressed') and reason = 'SNOOZED'")
+        .await;
 }
 
 async fn delivers_nothing_when_acknowledged_in_outage(bus: Bus) {
@@ -196,7 +194,8 @@ async fn delivers_nothing_when_acknowledged_in_outage(bus: Bus) {
     suite.wait_for_push_attempts("token-1", 1).await;
     suite.wait_for_states(&id, &["released"]).await;
     ada.acknowledge_reminder(&id).await;
-    ada.wait_for_deliveries("suppressed", 1).await;
+    let suppressed = ada.wait_for_deliveries("suppressed", 1).await;
+    assert_eq!(suppressed[0]["reason"], "ACKNOWLEDGED");
     suite.set_fcm_available(true);
     let (after, _) = ada.create_reminder_due_in(2, &["push"], "Later").await;
     suite.wait_for_states(&after, &["sent"]).await;
