@@ -115,7 +115,7 @@ impl App {
             pool: pool.clone(),
             clock: Arc::clone(&clock),
             relay_handle: relay_handle.clone(),
-            fcm: workers.fcm(),
+            push_channel: workers.push_channel(),
             max_devices: config.max_devices_per_user,
             takeover: config.takeover,
             streams: streams.clone(),

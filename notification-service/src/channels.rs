@@ -7,7 +7,7 @@
 pub mod email;
 pub mod fcm;
 pub mod outcome;
-mod push;
+pub mod push;
 pub mod retry_policy;
 pub mod templates;
 pub mod translations;

@@ -12,7 +12,7 @@ use service::settings::{BusConfig, Process};
 use url::Url;
 
 use crate::channels::{
-    fcm::account::ServiceAccount,
+    fcm::ServiceAccount,
     templates::{Faults, Templates},
 };
 
@@ -250,7 +250,7 @@ fn parse_account(given: LiveSecret) -> Result<ServiceAccount, String> {
             format!("neither JSON nor the path of a usable file, which {problem}")
         })?
     };
-    ServiceAccount::live(source).map_err(|error| error.to_string())
+    ServiceAccount::live(move || source.current()).map_err(|error| error.to_string())
 }
 
 impl SesConfig {

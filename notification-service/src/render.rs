@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 use crate::{
     channels::{
-        fcm::payload::{self, Push},
+        push::{self, Push},
         templates::{Notice, Part, Sample, Templates, Texts, UNSUBSCRIBE_URL, samples},
     },
     config::read_templates,
@@ -124,7 +124,7 @@ impl RenderedSample {
         let notice = Notice { locale: Some(locale), ..sample.notice };
         let texts = templates.texts(&notice, Some(UNSUBSCRIBE_URL));
         let html = texts.render(Part::EmailHtml)?;
-        let push: Value = serde_json::from_slice(&push(&notice, &texts))?;
+        let push: Value = serde_json::from_slice(&fcm_request(&notice, &texts))?;
         let shown = |field: &str| {
             push["message"]["notification"][field].as_str().unwrap_or_default().to_owned()
         };
@@ -152,7 +152,7 @@ impl RenderedSample {
 }
 
 /// Returns the FCM request for an Android phone.
-fn push(notice: &Notice<'_>, texts: &Texts<'_>) -> bytes::Bytes {
+fn fcm_request(notice: &Notice<'_>, texts: &Texts<'_>) -> bytes::Bytes {
     let push = Push {
         occurrence_id: Uuid::nil(),
         source: "reminder",
@@ -168,7 +168,7 @@ fn push(notice: &Notice<'_>, texts: &Texts<'_>) -> bytes::Bytes {
         locale: notice.locale,
     };
     let text = texts.push(notice.message);
-    payload::send("DEVICE-TOKEN", DeviceType::Android, &push, &text, notice.date)
+    push::request_body("DEVICE-TOKEN", DeviceType::Android, &push, text, notice.date)
 }
 
 /// Returns the HTML of an e-mail in one colour scheme, independent of the viewer's preference.

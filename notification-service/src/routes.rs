@@ -24,7 +24,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 pub use stream::Streams;
 
-use crate::{channels::fcm::Fcm, clock::DbClock};
+use crate::{channels::push::PushChannel, clock::DbClock};
 
 /// State that the handlers share.
 #[derive(Clone)]
@@ -36,7 +36,7 @@ pub struct Api {
     /// Hands committed messages to the relay.
     pub relay_handle: RelayHandle,
     /// Client of FCM, which validates tokens.
-    pub fcm: Arc<Fcm>,
+    pub push_channel: Arc<PushChannel>,
     /// Largest number of active devices of one user.
     pub max_devices: usize,
     /// Time after which other processes take over deliveries that a process claimed.

@@ -1,32 +1,26 @@
-//! Push notifications over FCM HTTP v1.
+//! Client of Firebase Cloud Messaging (FCM), HTTP v1 API.
 //!
-//! [`Fcm::send`] makes one attempt and returns its outcome. [`retry_policy`](super::retry_policy)
+//! [`Client::send`] makes one attempt to send a message and returns its [`Outcome`]; the caller
 //! decides about further attempts.
 
-pub mod account;
+mod account;
 mod auth;
 mod error_table;
 mod outcome;
 pub mod payload;
 mod setup_error;
 mod single_flight;
-mod token_check_permits;
 mod transport;
 
-use super::templates::Templates;
-use crate::device::DeviceType;
-use account::ServiceAccount;
+pub use account::{AccountError, ServiceAccount};
 use auth::{Auth, Bearer};
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use error_table::AccessTokenRefused;
 pub use outcome::{Code, MAX_RETRY_AFTER, Outcome};
-use payload::Push;
+pub use payload::{Message, Platform, Priority};
 pub use setup_error::SetupError;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
-pub use token_check_permits::TokenCheckPermit;
-use token_check_permits::TokenCheckPermits;
 use tokio::time::timeout_at;
 use transport::{Target, Tls, Transport, TransportSettings};
 use url::Url;
@@ -41,16 +35,12 @@ pub struct Settings {
     pub account: ServiceAccount,
     /// Base URL. An `http://` endpoint may speak h2c or HTTP/1.1. Google's is [`ENDPOINT`].
     pub endpoint: Url,
-    /// Templates of the texts.
-    pub templates: Arc<Templates>,
     /// Largest number of HTTP/2 connections, of about 100 streams each, opened on demand.
     pub connections: usize,
     /// Largest number of connections to an endpoint that speaks only HTTP/1.1.
     pub http1_connections: usize,
-    /// Largest number of messages in flight.
+    /// Largest number of requests in flight. Others wait.
     pub max_in_flight: usize,
-    /// Largest number of token checks in flight, in addition to the messages.
-    pub max_checks: usize,
     /// Timeout for name resolution, TCP, TLS and protocol negotiation.
     pub connect_timeout: Duration,
     /// Timeout for one message, including the connection.
@@ -66,15 +56,13 @@ pub struct Settings {
 impl Settings {
     /// Returns the default settings. A thousand messages in flight make 20,000 a second at 50 ms
     /// each; FCM allows about 100 streams on a connection.
-    pub fn new(account: ServiceAccount, endpoint: Url, templates: Arc<Templates>) -> Self {
+    pub fn new(account: ServiceAccount, endpoint: Url) -> Self {
         Settings {
             account,
             endpoint,
-            templates,
             connections: 12,
             http1_connections: 256,
             max_in_flight: 1_200,
-            max_checks: 100,
             connect_timeout: Duration::from_secs(5),
             request_timeout: Duration::from_secs(15),
             oauth_timeout: Duration::from_secs(10),
@@ -86,7 +74,7 @@ impl Settings {
     fn transport(&self) -> TransportSettings {
         TransportSettings {
             http1_connections: self.http1_connections,
-            max_in_flight: self.max_in_flight.saturating_add(self.max_checks),
+            max_in_flight: self.max_in_flight,
             connect_timeout: self.connect_timeout,
             request_timeout: self.request_timeout,
             ping_interval: self.ping_interval,
@@ -96,18 +84,16 @@ impl Settings {
     }
 }
 
-/// Client of one FCM project: sends pushes and validates tokens.
-pub struct Fcm {
+/// Client of one FCM project: sends messages and validates tokens.
+pub struct Client {
     auth: Auth,
     transport: Transport,
     target: Target,
-    templates: Arc<Templates>,
-    checks: Arc<TokenCheckPermits>,
     request_timeout: Duration,
     check_timeout: Duration,
 }
 
-impl Fcm {
+impl Client {
     /// Creates a client. Connects to nothing yet: FCM may be down.
     ///
     /// # Errors
@@ -119,43 +105,31 @@ impl Fcm {
         let target =
             transport.target(&payload::path(&settings.endpoint, settings.account.project_id())?)?;
         let auth = Auth::new(settings.account, &tls, settings.oauth_timeout)?;
-        Ok(Fcm {
+        Ok(Client {
             auth,
             transport,
             target,
-            templates: settings.templates,
-            checks: TokenCheckPermits::new(settings.max_checks),
             request_timeout: settings.request_timeout,
             check_timeout: settings.request_timeout.saturating_add(settings.oauth_timeout),
         })
     }
 
-    /// Makes one attempt to push to the device with this token. The attempt ends before `deadline`:
-    /// a message that cannot be sent early enough for that (no access token in time) is not sent at
-    /// all. `now` is the database's time, from which the time to live is counted.
+    /// Makes one attempt to send a message. The attempt ends before `deadline`: a message that
+    /// cannot be sent early enough for that (no access token in time) is not sent at all. The time
+    /// to live of the message counts from `now`.
     pub async fn send(
         &self,
-        token: &str,
-        device: DeviceType,
-        push: &Push<'_>,
+        message: &Message<'_>,
         now: DateTime<Utc>,
         deadline: Instant,
     ) -> Outcome {
-        let text = self.templates.texts(&push.notice(), None).push(push.message);
-        self.deliver(payload::send(token, device, push, &text, now), deadline).await
-    }
-
-    /// Takes a permit to validate one token of a user. Returns `None` immediately if too many
-    /// validations are in flight.
-    #[must_use]
-    pub fn token_check_permit(&self, user_id: &str) -> Option<TokenCheckPermit> {
-        self.checks.permit(user_id)
+        self.deliver(payload::send(message, now), deadline).await
     }
 
     /// Asks FCM, without sending anything, if it would deliver to this token. `Sent`: it would.
     /// `Gone` or `Rejected`: the token is invalid or of another project. Anything else: FCM could
     /// not answer.
-    pub async fn validate(&self, token: &str, _permit: &TokenCheckPermit) -> Outcome {
+    pub async fn validate(&self, token: &str) -> Outcome {
         let now = Instant::now();
         let deadline = now.checked_add(self.check_timeout).unwrap_or(now);
         match self.deliver(payload::validate(token), deadline).await {

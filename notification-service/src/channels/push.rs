@@ -1,137 +1,272 @@
-//! Outcomes of FCM as the dispatcher, the ledger and the API know them: each of FCM's codes has a
-//! reason code.
+//! Push notifications over FCM: the message of an occurrence, and the outcome of an attempt to send
+//! it.
 
-use contract::Reason;
+mod reason_codes;
+mod token_check_permits;
+
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc, time::Instant};
+
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
+use contract::{ITEM_REMINDER, Priority};
+use uuid::Uuid;
 
 use super::{
-    fcm,
-    outcome::{Outcome, unrecognised},
+    fcm::{self, Message},
+    outcome::Outcome,
+    templates::{Notice, PushText, Templates},
 };
+use crate::device::DeviceType;
+pub use token_check_permits::TokenCheckPermit;
+use token_check_permits::TokenCheckPermits;
 
-impl From<fcm::Outcome> for Outcome {
-    fn from(outcome: fcm::Outcome) -> Self {
-        let reason = outcome.code().map(|code| reason(&outcome, code));
-        let reason = reason.unwrap_or(Reason::UnrecognisedCode);
-        match outcome {
-            fcm::Outcome::Sent { name } => Outcome::Sent { provider_id: name },
-            fcm::Outcome::Gone { .. } => Outcome::Gone { reason },
-            fcm::Outcome::Rejected { .. } => Outcome::Rejected { reason },
-            fcm::Outcome::Throttled { retry_after, .. } => {
-                Outcome::Throttled { retry_after, reason }
-            }
-            fcm::Outcome::Unavailable { retry_after, maybe_delivered, .. } => {
-                Outcome::Unavailable { retry_after, reason, maybe_delivered }
-            }
-            fcm::Outcome::Refused { .. } => Outcome::Refused { reason },
-            fcm::Outcome::Misconfigured { .. } => Outcome::Misconfigured { reason },
-            fcm::Outcome::KeyRefused { .. } => Outcome::KeyRefused { reason },
+/// Keys of `data` that are ours: the client's pairs with these keys are left out.
+const OUR_KEYS: [&str; 4] = ["itemId", "occurrenceId", "reminderId", "url"];
+
+/// Push to one device.
+#[derive(Debug, Clone, Copy)]
+pub struct Push<'a> {
+    /// Id of the occurrence. On the device, a later message of the same occurrence replaces the
+    /// earlier one.
+    pub occurrence_id: Uuid,
+    /// Origin of the occurrence: `reminder`, or the name of another source.
+    pub source: &'a str,
+    /// Id of the item that the occurrence belongs to.
+    pub item_id: &'a str,
+    /// Heading. `None`: the word for a reminder in the user's language.
+    pub title: Option<&'a str>,
+    /// Text.
+    pub message: &'a str,
+    /// URL that a tap opens.
+    pub url: Option<&'a str>,
+    /// Key-value pairs of the client, passed on in `data`.
+    pub data: &'a BTreeMap<String, String>,
+    /// Priority.
+    pub priority: Priority,
+    /// Date of the reminder, which may be long after the delivery.
+    pub date: DateTime<Utc>,
+    /// Time zone in which the date is formatted.
+    pub time_zone: Tz,
+    /// Expiry after which FCM drops the message undelivered.
+    pub expires_at: DateTime<Utc>,
+    /// BCP 47 locale of the texts around the message and of the date.
+    pub locale: Option<&'a str>,
+}
+
+impl<'a> Push<'a> {
+    fn notice(&self) -> Notice<'a> {
+        Notice {
+            title: self.title,
+            message: self.message,
+            url: self.url,
+            date: self.date,
+            time_zone: self.time_zone,
+            locale: self.locale,
+        }
+    }
+
+    fn ids<'m>(&'m self, parts: &'m Parts<'_>) -> Vec<(&'m str, &'m str)> {
+        let mut ids = vec![("itemId", self.item_id), ("occurrenceId", &*parts.occurrence)];
+        if self.source == ITEM_REMINDER {
+            ids.push(("reminderId", self.item_id));
+        }
+        ids
+    }
+
+    fn message<'m>(
+        &self,
+        token: &'m str,
+        device: DeviceType,
+        parts: &'m Parts<'_>,
+        ids: &'m [(&'m str, &'m str)],
+    ) -> Message<'m>
+    where
+        'a: 'm,
+    {
+        Message {
+            token,
+            platform: platform(device),
+            title: &parts.text.title,
+            body: &parts.text.body,
+            ids,
+            url: self.url,
+            data: &parts.data,
+            collapse_key: &parts.occurrence,
+            priority: match self.priority {
+                Priority::Normal => fcm::Priority::Normal,
+                Priority::High => fcm::Priority::High,
+            },
+            expires_at: self.expires_at,
         }
     }
 }
 
-/// Returns the reason code for a code of FCM, of the token endpoint or of the connection.
-fn reason(outcome: &fcm::Outcome, code: &str) -> Reason {
-    let may_recur =
-        matches!(outcome, fcm::Outcome::Unavailable { .. } | fcm::Outcome::Throttled { .. });
-    match code {
-        "UNREGISTERED" => Reason::Unregistered,
-        "INVALID_TOKEN" => Reason::InvalidToken,
-        "INVALID_ARGUMENT" => Reason::InvalidArgument,
-        "FAILED_PRECONDITION" => Reason::FailedPrecondition,
-        "PAYLOAD_TOO_LARGE" => Reason::PayloadTooLarge,
-        "SENDER_ID_MISMATCH" => Reason::SenderIdMismatch,
-        "THIRD_PARTY_AUTH_ERROR" => Reason::ThirdPartyAuthError,
-        "QUOTA_EXCEEDED" => Reason::QuotaExceeded,
-        "TOO_MANY_REQUESTS" | "RESOURCE_EXHAUSTED" => Reason::TooManyRequests,
-        "PERMISSION_DENIED" => Reason::PermissionDenied,
-        "UNAUTHENTICATED" => Reason::Unauthenticated,
-        "ENDPOINT_NOT_FOUND" => Reason::EndpointNotFound,
-        "INTERNAL" | "HTTP_500" => Reason::Internal,
-        "UNAVAILABLE" | "HTTP_408" | "HTTP_425" | "HTTP_502" | "HTTP_503" | "HTTP_504" => {
-            Reason::Unavailable
-        }
-        "DEADLINE_EXCEEDED" => Reason::DeadlineExceeded,
-        "TIMEOUT" => Reason::Timeout,
-        "CONNECT_TIMEOUT" => Reason::ConnectTimeout,
-        "CONNECT_FAILED" => Reason::ConnectFailed,
-        "HANDSHAKE_FAILED" => Reason::HandshakeFailed,
-        "HUNG_UP" => Reason::HungUp,
-        "CONNECTION_LOST" => Reason::ConnectionLost,
-        "REQUEST_NOT_TAKEN" => Reason::RequestNotTaken,
-        "UNREADABLE_ANSWER" => Reason::UnreadableAnswer,
-        "OAUTH_INVALID_GRANT" => Reason::OauthInvalidGrant,
-        "OAUTH_INVALID_CLIENT" => Reason::OauthInvalidClient,
-        "OAUTH_UNREADABLE" => Reason::OauthUnreadable,
-        "OAUTH_SIGNING" => Reason::OauthSigning,
-        // The client of FCM logs the code when it fails to get an access token.
-        oauth if oauth.starts_with("OAUTH_") && may_recur => Reason::OauthUnavailable,
-        oauth if oauth.starts_with("OAUTH_") => Reason::OauthRefused,
-        other => unrecognised("FCM", other, may_recur),
+/// Parts of a message that a push does not have.
+struct Parts<'a> {
+    text: PushText,
+    /// Id of the occurrence: 32 hexadecimal characters.
+    occurrence: String,
+    /// Pairs of the client.
+    data: Cow<'a, BTreeMap<String, String>>,
+}
+
+impl<'a> Parts<'a> {
+    fn of(push: &Push<'a>, text: PushText) -> Self {
+        let occurrence = push.occurrence_id.simple().to_string();
+        let data = if OUR_KEYS.iter().any(|key| push.data.contains_key(*key)) {
+            let mut data = push.data.clone();
+            data.retain(|key, _| !OUR_KEYS.contains(&key.as_str()));
+            Cow::Owned(data)
+        } else {
+            Cow::Borrowed(push.data)
+        };
+        Self { text, occurrence, data }
+    }
+}
+
+fn platform(device: DeviceType) -> fcm::Platform {
+    match device {
+        DeviceType::Android => fcm::Platform::Android,
+        DeviceType::Ios => fcm::Platform::Ios,
+        DeviceType::Web => fcm::Platform::Web,
+    }
+}
+
+/// Returns the body of the request that sends a push with a text to a device.
+#[must_use]
+pub fn request_body(
+    token: &str,
+    device: DeviceType,
+    push: &Push<'_>,
+    text: PushText,
+    now: DateTime<Utc>,
+) -> Bytes {
+    let parts = Parts::of(push, text);
+    let ids = push.ids(&parts);
+    fcm::payload::send(&push.message(token, device, &parts, &ids), now)
+}
+
+/// Channel of pushes: sends them, and validates tokens.
+pub struct PushChannel {
+    client: fcm::Client,
+    templates: Arc<Templates>,
+    checks: Arc<TokenCheckPermits>,
+}
+
+impl PushChannel {
+    /// Creates the channel with at most `max_checks` token checks in flight, in addition to the
+    /// pushes. Connects to nothing yet: FCM may be down.
+    ///
+    /// # Errors
+    /// If FCM's client rejects its settings.
+    pub fn new(
+        mut settings: fcm::Settings,
+        templates: Arc<Templates>,
+        max_checks: usize,
+    ) -> Result<Self, fcm::SetupError> {
+        settings.max_in_flight = settings.max_in_flight.saturating_add(max_checks);
+        let client = fcm::Client::new(settings)?;
+        Ok(Self { client, templates, checks: TokenCheckPermits::new(max_checks) })
+    }
+
+    /// Makes one attempt to push to the device with this token. The attempt ends before `deadline`:
+    /// a message that cannot be sent early enough for that (no access token in time) is not sent at
+    /// all. `now` is the database's time, from which the time to live is counted.
+    pub async fn send(
+        &self,
+        token: &str,
+        device: DeviceType,
+        push: &Push<'_>,
+        now: DateTime<Utc>,
+        deadline: Instant,
+    ) -> Outcome {
+        let text = self.templates.texts(&push.notice(), None).push(push.message);
+        let parts = Parts::of(push, text);
+        let ids = push.ids(&parts);
+        let message = push.message(token, device, &parts, &ids);
+        self.client.send(&message, now, deadline).await.into()
+    }
+
+    /// Takes a permit to validate one token of a user. Returns `None` immediately if too many
+    /// validations are in flight.
+    #[must_use]
+    pub fn token_check_permit(&self, user_id: &str) -> Option<TokenCheckPermit> {
+        self.checks.permit(user_id)
+    }
+
+    /// Asks FCM, without sending anything, if it would deliver to this token. `Sent`: it would.
+    /// `Gone` or `Rejected`: the token is invalid or of another project. Anything else: FCM could
+    /// not answer.
+    pub async fn validate(&self, token: &str, _permit: &TokenCheckPermit) -> Outcome {
+        self.client.validate(token).await.into()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
 
-    fn unavailable(code: &'static str) -> fcm::Outcome {
-        fcm::Outcome::Unavailable { retry_after: None, code: code.into(), maybe_delivered: true }
-    }
+    const ITEM: &str = "01979a3c7e2f7c41b1d1e0a5d2c3f4a5";
 
-    #[test]
-    fn maps_codes_of_outage_to_the_list() {
-        for (code, reason) in [
-            ("HTTP_500", Reason::Internal),
-            ("HTTP_502", Reason::Unavailable),
-            ("CONNECTION_LOST", Reason::ConnectionLost),
-            ("OAUTH_HTTP_503", Reason::OauthUnavailable),
-            ("OAUTH_INTERNAL_FAILURE", Reason::OauthUnavailable),
-            ("OAUTH_TIMEOUT", Reason::OauthUnavailable),
-            ("OAUTH_UNREADABLE", Reason::OauthUnreadable),
-            ("DATA_LOSS", Reason::UnrecognisedCode),
-        ] {
-            assert_eq!(Outcome::from(unavailable(code)).reason(), Some(reason), "{code}");
+    fn push(data: &BTreeMap<String, String>) -> Push<'_> {
+        Push {
+            occurrence_id: Uuid::from_u128(0x0198_7654_3210_5abc_8def_0123_4567_89ab),
+            source: "reminder",
+            item_id: ITEM,
+            title: None,
+            message: "The ficus too.",
+            url: None,
+            data,
+            priority: Priority::Normal,
+            date: DateTime::UNIX_EPOCH,
+            time_zone: chrono_tz::UTC,
+            expires_at: DateTime::UNIX_EPOCH,
+            locale: Some("de"),
         }
     }
 
-    #[test]
-    fn maps_codes_of_refusal_to_the_list() {
-        for (code, reason) in [
-            ("OAUTH_INVALID_GRANT", Reason::OauthInvalidGrant),
-            ("OAUTH_HTTP_403", Reason::OauthRefused),
-            ("OAUTH_ACCESS_DENIED", Reason::OauthRefused),
-        ] {
-            let refused = fcm::Outcome::KeyRefused { code: code.into() };
-            assert_eq!(Outcome::from(refused).reason(), Some(reason), "{code}");
-        }
-        // The last one is a code of gRPC that is also a reason code of ours.
-        for code in ["HTTP_418", "UNRECOGNISED_CODE", "CANCELLED"] {
-            let rejected = fcm::Outcome::Rejected { code: code.into() };
-            let reason = Outcome::from(rejected).reason();
-            assert_eq!(reason, Some(Reason::UnrecognisedCode), "{code}");
-        }
+    fn message(push: &Push<'_>) -> Value {
+        let templates = Templates::built_in().expect("templates");
+        let text = templates.texts(&push.notice(), None).push(push.message);
+        let body = request_body("token", DeviceType::Android, push, text, DateTime::UNIX_EPOCH);
+        let request: Value = serde_json::from_slice(&body).expect("JSON");
+        request["message"].clone()
     }
 
     #[test]
-    fn keeps_wait_and_doubt_of_outcome() {
-        let wait = Some(std::time::Duration::from_secs(7));
-        let outage = fcm::Outcome::Unavailable {
-            retry_after: wait,
-            code: "UNAVAILABLE".into(),
-            maybe_delivered: false,
-        };
+    fn names_reminder_only_when_it_is_one() {
+        let data = BTreeMap::new();
+        let occurrence = "0198765432105abc8def0123456789ab";
+        let of_reminder = message(&push(&data));
         assert_eq!(
-            Outcome::from(outage),
-            Outcome::Unavailable {
-                retry_after: wait,
-                reason: Reason::Unavailable,
-                maybe_delivered: false
-            }
+            of_reminder["data"],
+            serde_json::json!({"itemId": ITEM, "occurrenceId": occurrence, "reminderId": ITEM})
         );
-        let sent = fcm::Outcome::Sent { name: "projects/demo/messages/1".to_owned() };
+        assert_eq!(of_reminder["android"]["collapse_key"], occurrence);
+        let of_command = message(&Push { source: "notification", ..push(&data) });
         assert_eq!(
-            Outcome::from(sent),
-            Outcome::Sent { provider_id: "projects/demo/messages/1".to_owned() }
+            of_command["data"],
+            serde_json::json!({"itemId": ITEM, "occurrenceId": occurrence})
         );
+    }
+
+    #[test]
+    fn leaves_out_pairs_with_our_keys() {
+        let pair = |key: &str| (key.to_owned(), "x".to_owned());
+        let data = BTreeMap::from([pair("reminderId"), pair("url"), pair("itemId"), pair("fine")]);
+        let sent = message(&Push { source: "notification", ..push(&data) });
+        let sent = sent["data"].as_object().expect("pairs");
+        let keys: Vec<_> = sent.keys().map(String::as_str).collect();
+        assert_eq!(keys, ["fine", "itemId", "occurrenceId"]);
+        assert_eq!(sent["itemId"], ITEM);
+    }
+
+    #[test]
+    fn uses_word_of_language_when_untitled() {
+        let data = BTreeMap::new();
+        assert_eq!(message(&push(&data))["notification"]["title"], "Erinnerung");
     }
 }

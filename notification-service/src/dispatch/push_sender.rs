@@ -7,8 +7,8 @@ use contract::Reason;
 use super::Sender;
 use crate::{
     channels::{
-        fcm::{Fcm, payload::Push},
         outcome::Outcome,
+        push::{Push, PushChannel},
     },
     clock::DbClock,
     delivery::{Address, Delivery},
@@ -16,7 +16,7 @@ use crate::{
 
 /// Sends pushes.
 pub(super) struct PushSender {
-    pub(super) fcm: Arc<Fcm>,
+    pub(super) channel: Arc<PushChannel>,
     /// Clock of the database; the push's time to live counts from its time.
     pub(super) clock: Arc<DbClock>,
 }
@@ -43,6 +43,6 @@ impl Sender for PushSender {
             locale: send.content.locale.as_deref(),
         };
         let now = self.clock.now();
-        self.fcm.send(token.as_str(), *device_type, &push, now, deadline).await.into()
+        self.channel.send(token.as_str(), *device_type, &push, now, deadline).await
     }
 }

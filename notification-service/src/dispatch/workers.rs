@@ -22,7 +22,8 @@ use crate::{
     Config,
     channels::{
         email::{self, Ses},
-        fcm::{self, Fcm},
+        fcm,
+        push::PushChannel,
         retry_policy::Policy,
     },
     clock::DbClock,
@@ -34,7 +35,7 @@ const STREAMS: usize = 100;
 /// Workers of all channels, assembled and not yet started.
 pub struct Workers {
     dispatchers: Dispatchers,
-    fcm: Arc<Fcm>,
+    push_channel: Arc<PushChannel>,
     ses: Arc<Ses>,
     push: Worker<PushSender>,
     email: Worker<EmailSender>,
@@ -76,7 +77,7 @@ impl Workers {
         };
         let (deleted_devices, recalls) =
             (Arc::clone(&settings.deleted_devices), Arc::clone(&settings.recalls));
-        let (fcm, ses) = (Arc::new(fcm(config)?), Arc::new(ses(config).await?));
+        let (push_channel, ses) = (Arc::new(push_channel(config)?), Arc::new(ses(config).await?));
         let push_rate = per_minute(config.fcm.max_per_minute);
         let push_budget = SendBudget::new(Channel::Push, pool.clone(), Terms::BY_MINUTE, push_rate);
         let email_budget = Arc::new(SendBudget::new(
@@ -87,7 +88,7 @@ impl Workers {
         ));
         let push_worker = Worker::new(
             Arc::clone(&push),
-            PushSender { fcm: Arc::clone(&fcm), clock },
+            PushSender { channel: Arc::clone(&push_channel), clock },
             Arc::clone(&result_writer),
             results_in.clone(),
             Arc::new(push_budget),
@@ -103,7 +104,7 @@ impl Workers {
         );
         Ok(Self {
             dispatchers: Dispatchers { push, email },
-            fcm,
+            push_channel,
             ses,
             push: push_worker,
             email: email_worker,
@@ -128,10 +129,10 @@ impl Workers {
         Arc::clone(&self.recalls)
     }
 
-    /// Client of FCM, which also validates tokens.
+    /// Channel of pushes, which also validates tokens.
     #[must_use]
-    pub fn fcm(&self) -> Arc<Fcm> {
-        Arc::clone(&self.fcm)
+    pub fn push_channel(&self) -> Arc<PushChannel> {
+        Arc::clone(&self.push_channel)
     }
 
     /// Sends until the token is cancelled; then ends the attempts in flight, releases all other
@@ -167,13 +168,13 @@ fn dispatcher(channel: Channel, max_in_flight: usize, per_user_per_minute: u32) 
     Dispatcher::new(channel, DispatcherSettings { max_in_flight, per_user_per_minute, probes })
 }
 
-fn fcm(config: &Config) -> anyhow::Result<Fcm> {
+fn push_channel(config: &Config) -> anyhow::Result<PushChannel> {
     let (account, endpoint) = (config.fcm.account.clone(), config.fcm.endpoint.clone());
-    let mut settings = fcm::Settings::new(account, endpoint, Arc::clone(&config.templates));
+    let max_checks = config.device_checks_max_in_flight;
+    let mut settings = fcm::Settings::new(account, endpoint);
     settings.max_in_flight = config.push_max_in_flight;
-    settings.max_checks = config.device_checks_max_in_flight;
-    settings.connections = (settings.max_in_flight + settings.max_checks).div_ceil(STREAMS) + 1;
-    Fcm::new(settings).context("FCM")
+    settings.connections = (settings.max_in_flight + max_checks).div_ceil(STREAMS) + 1;
+    PushChannel::new(settings, Arc::clone(&config.templates), max_checks).context("FCM")
 }
 
 async fn ses(config: &Config) -> anyhow::Result<Ses> {

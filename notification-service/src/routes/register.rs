@@ -123,8 +123,10 @@ pub(super) async fn register(
         return Ok(replay.into_response());
     }
     // Outside of any transaction, because FCM may take seconds.
-    let Some(permit) = api.fcm.token_check_permit(&identity.user_id) else { return Err(busy()) };
-    check(api.fcm.validate(device.token.as_str(), &permit).await.into())?;
+    let Some(permit) = api.push_channel.token_check_permit(&identity.user_id) else {
+        return Err(busy());
+    };
+    check(api.push_channel.validate(device.token.as_str(), &permit).await)?;
     drop(permit);
     let mut transaction = api.pool.begin().await?;
     if let Some(key) = key

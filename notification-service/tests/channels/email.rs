@@ -1,6 +1,5 @@
 //! E-mail channel with the sandbox's SES.
 
-use crate::test_servers::{Server, ServerProtocol};
 use aws_config::SdkConfig;
 use bus::settings::{AwsCredentials, AwsSettings, sdk_config};
 use contract::Reason;
@@ -9,7 +8,7 @@ use notification_service::channels::outcome::Outcome;
 use notification_service::channels::templates::Templates;
 use sandbox::{Mode, Options, Sandbox, SesMode};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -145,6 +144,22 @@ async fn is_misconfigured_when_account_is_refused() {
     );
 }
 
+/// Starts a server with the same response to every request, which it counts; returns its URL.
+async fn start_server(
+    status: http::StatusCode,
+    body: &'static str,
+    requests: Arc<AtomicUsize>,
+) -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let respond = move || {
+        requests.fetch_add(1, Ordering::SeqCst);
+        std::future::ready((status, body))
+    };
+    tokio::spawn(axum::serve(listener, axum::Router::new().fallback(respond)).into_future());
+    url
+}
+
 #[tokio::test]
 async fn is_unavailable_when_response_is_not_from_ses() {
     let no_id = r#"<SendRawEmailResponse xmlns="http://ses.amazonaws.com/doc/2010-12-01/">
@@ -161,12 +176,12 @@ async fn is_unavailable_when_response_is_not_from_ses() {
     ];
     for (status, body, class) in cases {
         let status = http::StatusCode::from_u16(status).unwrap();
-        let server = Server::start(ServerProtocol::Http1, status, body).await;
-        let ses =
-            Ses::new(&sdk(server.url.clone()).await, Settings::new(SOURCE, templates())).unwrap();
+        let requests = Arc::new(AtomicUsize::new(0));
+        let url = start_server(status, body, Arc::clone(&requests)).await;
+        let ses = Ses::new(&sdk(url).await, Settings::new(SOURCE, templates())).unwrap();
         let outcome = ses.send(&email("ada@example.com")).await;
         assert_eq!(outcome.class(), class, "{status} {body:?}: {outcome:?}");
-        assert_eq!(server.requests.load(Ordering::SeqCst), 1, "the SDK repeats nothing");
+        assert_eq!(requests.load(Ordering::SeqCst), 1, "the SDK repeats nothing");
     }
 }
 

@@ -1,16 +1,15 @@
 //! Every row of the FCM error table, with the responses of the sandbox.
 
 use crate::test_phone::{TestPhone, class_and_code, push_to};
-use notification_service::channels::fcm::Outcome;
-use notification_service::device::DeviceType;
+use notification_service::channels::fcm::{Outcome, Platform};
 use sandbox::{FcmMode, Mode, OAuthMode};
 use std::time::Duration;
 
 #[tokio::test]
 async fn sends_push_to_every_platform() {
     let phone = TestPhone::new().await;
-    for device in [DeviceType::Android, DeviceType::Ios, DeviceType::Web] {
-        let outcome = push_to(&phone.fcm, "works-1", device).await;
+    for platform in [Platform::Android, Platform::Ios, Platform::Web] {
+        let outcome = push_to(&phone.fcm, "works-1", platform).await;
         let captured = phone.sandbox.captured().pop().unwrap();
         assert_eq!(outcome, Outcome::Sent { name: captured.message_id.clone() });
         let push = captured.push().unwrap();
@@ -87,10 +86,9 @@ async fn keeps_token_when_project_is_not_found() {
 #[tokio::test]
 async fn validates_token_without_message() {
     let phone = TestPhone::new().await;
-    let permit = phone.fcm.token_check_permit("ada").unwrap();
-    assert_eq!(phone.fcm.validate("works-1", &permit).await.class(), "sent");
-    assert_eq!(phone.fcm.validate("invalid-token-1", &permit).await.class(), "gone");
-    assert_eq!(phone.fcm.validate("unregistered-1", &permit).await.class(), "gone");
+    assert_eq!(phone.fcm.validate("works-1").await.class(), "sent");
+    assert_eq!(phone.fcm.validate("invalid-token-1").await.class(), "gone");
+    assert_eq!(phone.fcm.validate("unregistered-1").await.class(), "gone");
     assert!(phone.sandbox.captured().is_empty());
     assert!(phone.sandbox.attempts("works-1").iter().all(|attempt| attempt.validate_only));
 }
@@ -98,19 +96,18 @@ async fn validates_token_without_message() {
 #[tokio::test]
 async fn reports_validation_that_fails() {
     let phone = TestPhone::new().await;
-    let permit = phone.fcm.token_check_permit("ada").unwrap();
     phone.sandbox.set_mode(Mode {
         fcm: FcmMode { status: Some(503), ..FcmMode::default() },
         ..Mode::default()
     });
-    assert_eq!(phone.fcm.validate("works-1", &permit).await.class(), "unavailable");
+    assert_eq!(phone.fcm.validate("works-1").await.class(), "unavailable");
     phone.sandbox.set_mode(Mode {
         oauth: OAuthMode { status: Some(400), ..OAuthMode::default() },
         ..Mode::default()
     });
     phone.sandbox.revoke_tokens();
     assert_eq!(
-        class_and_code(&phone.fcm.validate("works-1", &permit).await),
+        class_and_code(&phone.fcm.validate("works-1").await),
         ("misconfigured", "OAUTH_INVALID_GRANT")
     );
 }

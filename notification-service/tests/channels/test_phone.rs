@@ -1,12 +1,8 @@
-//! Sandbox, and an FCM channel that pushes to it.
+//! Sandbox, and a client of FCM that sends to it.
 
-use contract::Priority;
-use notification_service::channels::fcm::Outcome;
-use notification_service::channels::fcm::account::ServiceAccount;
-use notification_service::channels::fcm::payload::Push;
-use notification_service::channels::fcm::{Fcm, Settings};
-use notification_service::channels::templates::Templates;
-use notification_service::device::DeviceType;
+use notification_service::channels::fcm::{
+    Client, Message, Outcome, Platform, Priority, ServiceAccount, Settings,
+};
 use sandbox::{Options, Sandbox};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,7 +11,7 @@ use uuid::Uuid;
 
 pub(crate) struct TestPhone {
     pub(crate) sandbox: Sandbox,
-    pub(crate) fcm: Arc<Fcm>,
+    pub(crate) fcm: Arc<Client>,
 }
 
 impl TestPhone {
@@ -35,7 +31,7 @@ impl TestPhone {
     }
 
     pub(crate) async fn push_until(&self, token: &str, deadline: Instant) -> Outcome {
-        push_before(&self.fcm, token, DeviceType::Android, deadline).await
+        push_before(&self.fcm, token, Platform::Android, deadline).await
     }
 
     /// Pushes to `count` devices at once, whose tokens begin with `token`, and returns each
@@ -45,43 +41,41 @@ impl TestPhone {
     }
 }
 
-/// Creates a channel that gets its access tokens from the sandbox and pushes to `endpoint`.
-pub(crate) fn fcm(sandbox: &Sandbox, endpoint: &str, change: impl FnOnce(&mut Settings)) -> Fcm {
+/// Creates a client that gets its access tokens from the sandbox and sends to `endpoint`.
+pub(crate) fn fcm(sandbox: &Sandbox, endpoint: &str, change: impl FnOnce(&mut Settings)) -> Client {
     let account = ServiceAccount::parse(&sandbox.fcm_project_config()).unwrap();
-    let mut settings =
-        Settings::new(account, endpoint.parse().unwrap(), Arc::new(Templates::built_in().unwrap()));
+    let mut settings = Settings::new(account, endpoint.parse().unwrap());
     change(&mut settings);
-    Fcm::new(settings).unwrap()
+    Client::new(settings).unwrap()
 }
 
-pub(crate) async fn push(fcm: &Fcm, token: &str) -> Outcome {
-    push_to(fcm, token, DeviceType::Android).await
+pub(crate) async fn push(fcm: &Client, token: &str) -> Outcome {
+    push_to(fcm, token, Platform::Android).await
 }
 
-pub(crate) async fn push_to(fcm: &Fcm, token: &str, device: DeviceType) -> Outcome {
-    push_before(fcm, token, device, Instant::now() + Duration::from_secs(40)).await
+pub(crate) async fn push_to(fcm: &Client, token: &str, platform: Platform) -> Outcome {
+    push_before(fcm, token, platform, Instant::now() + Duration::from_secs(40)).await
 }
 
-async fn push_before(fcm: &Fcm, token: &str, device: DeviceType, deadline: Instant) -> Outcome {
+async fn push_before(fcm: &Client, token: &str, platform: Platform, deadline: Instant) -> Outcome {
     let data = BTreeMap::from([("room".to_owned(), "kitchen".to_owned())]);
-    let push = Push {
-        occurrence_id: Uuid::now_v7(),
-        source: "reminder",
-        item_id: "item-1",
-        title: Some("Water the plants"),
-        message: "The ficus too.",
+    let occurrence = Uuid::now_v7().simple().to_string();
+    let message = Message {
+        token,
+        platform,
+        title: "Water the plants",
+        body: "The ficus too.",
+        ids: &[("occurrenceId", &occurrence), ("reminderId", "item-1")],
         url: Some("https://example.com/plants"),
         data: &data,
+        collapse_key: &occurrence,
         priority: Priority::Normal,
-        date: chrono::Utc::now(),
-        time_zone: chrono_tz::UTC,
         expires_at: chrono::Utc::now() + Duration::from_secs(3_600),
-        locale: None,
     };
-    fcm.send(token, device, &push, chrono::Utc::now(), deadline).await
+    fcm.send(&message, chrono::Utc::now(), deadline).await
 }
 
-pub(crate) async fn burst(fcm: &Arc<Fcm>, token: &str, count: usize) -> Vec<Outcome> {
+pub(crate) async fn burst(fcm: &Arc<Client>, token: &str, count: usize) -> Vec<Outcome> {
     let sends: Vec<_> = (0..count)
         .map(|number| {
             let (fcm, token) = (Arc::clone(fcm), format!("{token}{number}"));

@@ -18,7 +18,8 @@ use event_service::{
 };
 use notification_service::{
     channels::{
-        fcm::payload::{self, LIMIT_BYTES, Push},
+        fcm::payload::LIMIT_BYTES,
+        push::{self, Push},
         templates::{Notice, Templates},
     },
     device::DeviceType,
@@ -346,13 +347,8 @@ fn process(received: &Received, templates: &Templates) -> Result<(), String> {
     };
     let texts = templates.texts(&notice, None);
     for device in [DeviceType::Android, DeviceType::Ios, DeviceType::Web] {
-        let body = payload::send(
-            "token",
-            device,
-            &push,
-            &texts.push(push.message),
-            due_at.min(&now).to_owned(),
-        );
+        let text = texts.push(push.message);
+        let body = push::request_body("token", device, &push, text, due_at.min(&now).to_owned());
         let request: Value = serde_json::from_slice(&body).map_err(|error| error.to_string())?;
         let ids = &request["message"]["data"];
         if body.len() > LIMIT_BYTES + 40

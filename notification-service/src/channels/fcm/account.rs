@@ -1,8 +1,7 @@
 //! Google service account with which pushes are sent: parses and checks its JSON key file.
 
-use env_config::LiveSecret;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,9 +19,9 @@ pub struct ServiceAccount {
     source: Option<Arc<Source>>,
 }
 
-/// Key file that may be replaced, and the last usable account read from it.
+/// Source of key files, and the last usable account read from it.
 struct Source {
-    file: LiveSecret,
+    read: Box<dyn Fn() -> SecretString + Send + Sync>,
     last: Mutex<Option<ServiceAccount>>,
 }
 
@@ -90,10 +89,13 @@ impl ServiceAccount {
         Ok(account)
     }
 
-    /// Reads a key file that may be replaced while the process runs.
-    pub fn live(source: LiveSecret) -> Result<Self, AccountError> {
-        let account = Self::parse(source.current().expose_secret())?;
-        let source = Source { file: source, last: Mutex::default() };
+    /// Reads a key file that may be replaced while the process runs: `read` returns its current
+    /// content, and is called before each request for an access token.
+    pub fn live(
+        read: impl Fn() -> SecretString + Send + Sync + 'static,
+    ) -> Result<Self, AccountError> {
+        let account = Self::parse(read().expose_secret())?;
+        let source = Source { read: Box::new(read), last: Mutex::default() };
         Ok(ServiceAccount { source: Some(Arc::new(source)), ..account })
     }
 
@@ -102,7 +104,7 @@ impl ServiceAccount {
     pub(super) fn current(&self) -> Self {
         let Some(source) = &self.source else { return self.clone() };
         let mut last = source.last.lock().unwrap_or_else(PoisonError::into_inner);
-        match Self::parse(source.file.current().expose_secret()) {
+        match Self::parse((source.read)().expose_secret()) {
             Ok(newest)
                 if newest.project_id == self.project_id && newest.token_uri == self.token_uri =>
             {
@@ -176,19 +178,16 @@ mod tests {
     /// The first key may have been revoked by then.
     #[test]
     fn signs_with_last_usable_key() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("account.json");
-        std::fs::write(&path, json(|value| value["private_key_id"] = "first".into())).unwrap();
-        let source = LiveSecret::open("FCM_PROJECT_CONFIG", path.clone()).unwrap();
-        let account = ServiceAccount::live(source.clone()).unwrap();
+        let first = json(|value| value["private_key_id"] = "first".into());
+        let file = Arc::new(Mutex::new(first));
+        let content = Arc::clone(&file);
+        let account = ServiceAccount::live(move || content.lock().unwrap().clone().into()).unwrap();
         let key_id = |account: &ServiceAccount| account.current().key_id;
         assert_eq!(key_id(&account).as_deref(), Some("first"));
-        std::fs::write(&path, json(|value| value["private_key_id"] = "second".into())).unwrap();
-        source.refresh();
+        *file.lock().unwrap() = json(|value| value["private_key_id"] = "second".into());
         assert_eq!(key_id(&account).as_deref(), Some("second"));
         for unusable in [json(|value| value["project_id"] = "another".into()), "{".to_owned()] {
-            std::fs::write(&path, unusable).unwrap();
-            source.refresh();
+            *file.lock().unwrap() = unusable;
             assert_eq!(key_id(&account).as_deref(), Some("second"));
         }
     }

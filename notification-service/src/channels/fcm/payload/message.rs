@@ -1,36 +1,30 @@
 //! JSON shape of a message, with the field names of FCM's REST reference.
 
-use super::Push;
-use crate::channels::templates::PushText;
-use crate::device::DeviceType;
-use contract::{ITEM_REMINDER, Priority};
+use super::{LONGEST_TTL_SECONDS, Message, Platform, Priority};
+use chrono::{DateTime, Utc};
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use std::borrow::Cow;
 
 #[derive(Serialize)]
 pub(super) struct Request<'a, 'b> {
-    pub(super) message: &'b Message<'a>,
+    pub(super) message: &'b JsonMessage<'a>,
 }
 
-/// Input of a message.
-pub(super) struct MessageParts<'a> {
-    pub(super) token: &'a str,
-    pub(super) text: &'a PushText,
-    pub(super) occurrence: &'a str,
-    pub(super) ttl_seconds: i64,
-    pub(super) expires_at: i64,
-    pub(super) link: Option<&'a str>,
-    pub(super) push: &'a Push<'a>,
+/// Time to live of a message, and its end in seconds since 1970.
+#[derive(Clone, Copy)]
+struct Lifetime {
+    seconds: i64,
+    ends_at: i64,
 }
 
 #[derive(Serialize)]
-pub(super) struct Message<'a> {
+pub(super) struct JsonMessage<'a> {
     token: &'a str,
     notification: Notification<'a>,
     data: Data<'a>,
     #[serde(flatten)]
-    platform: Platform<'a>,
+    platform: PlatformBlock<'a>,
 }
 
 #[derive(Serialize)]
@@ -42,7 +36,7 @@ struct Notification<'a> {
 /// Block of the device's platform.
 #[derive(Serialize)]
 #[serde(rename_all = "lowercase")]
-enum Platform<'a> {
+enum PlatformBlock<'a> {
     Android(Android<'a>),
     Apns(Apns<'a>),
     Webpush(Webpush<'a>),
@@ -118,38 +112,34 @@ struct WebpushOptions<'a> {
     link: &'a str,
 }
 
-/// Our ids, the link, and the client's pairs whose keys are free.
+/// The ids, the link, and the further pairs whose keys are free.
 struct Data<'a> {
-    occurrence: &'a str,
-    push: &'a Push<'a>,
+    message: &'a Message<'a>,
     with_pairs: bool,
     with_url: bool,
 }
 
 impl Serialize for Data<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Message { ids, url, data, .. } = self.message;
         let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("itemId", self.push.item_id)?;
-        map.serialize_entry("occurrenceId", self.occurrence)?;
-        if self.push.source == ITEM_REMINDER {
-            map.serialize_entry("reminderId", self.push.item_id)?;
+        for (key, value) in *ids {
+            map.serialize_entry(key, value)?;
         }
-        if let Some(url) = self.push.url.filter(|_| self.with_url) {
+        if let Some(url) = url.filter(|_| self.with_url) {
             map.serialize_entry("url", url)?;
         }
-        let pairs =
-            self.push.data.iter().filter(|(key, _)| self.with_pairs && !is_reserved_key(key));
-        for (key, value) in pairs {
+        let is_free = |key: &str| !is_reserved_key(key) && ids.iter().all(|(id, _)| *id != key);
+        for (key, value) in data.iter().filter(|(key, _)| self.with_pairs && is_free(key)) {
             map.serialize_entry(key, value)?;
         }
         map.end()
     }
 }
 
-/// Returns `true` if a key of `data` is ours, or one that FCM refuses.
+/// Returns `true` if a key of `data` is that of the link, or one that FCM refuses.
 fn is_reserved_key(key: &str) -> bool {
-    let ours = matches!(key, "itemId" | "occurrenceId" | "reminderId" | "url");
-    ours || matches!(key, "" | "from" | "message_type")
+    matches!(key, "url" | "" | "from" | "message_type")
         || key.starts_with("google.")
         || key.starts_with("gcm.")
 }
@@ -161,7 +151,7 @@ pub(super) enum DroppedPart {
     Nothing,
     /// Second copy of the link, for the web.
     WebLink,
-    /// Key-value pairs of the client.
+    /// Further pairs.
     Pairs,
     /// Link.
     Url,
@@ -172,32 +162,29 @@ impl DroppedPart {
     pub(super) const STEPS: [Self; 4] = [Self::Nothing, Self::WebLink, Self::Pairs, Self::Url];
 }
 
-impl<'a> Message<'a> {
-    pub(super) fn of(device: DeviceType, parts: &MessageParts<'a>) -> Self {
-        let platform = match device {
-            DeviceType::Android => Platform::Android(Android::of(parts)),
-            DeviceType::Ios => Platform::Apns(Apns::of(parts)),
-            DeviceType::Web => Platform::Webpush(Webpush::of(parts)),
+impl<'a> JsonMessage<'a> {
+    pub(super) fn of(message: &'a Message<'a>, now: DateTime<Utc>) -> Self {
+        let seconds = (message.expires_at - now).num_seconds().clamp(0, LONGEST_TTL_SECONDS);
+        let lifetime = Lifetime { seconds, ends_at: now.timestamp() + seconds };
+        let platform = match message.platform {
+            Platform::Android => PlatformBlock::Android(Android::of(message, lifetime)),
+            Platform::Ios => PlatformBlock::Apns(Apns::of(message, lifetime)),
+            Platform::Web => PlatformBlock::Webpush(Webpush::of(message, lifetime)),
         };
-        Message {
-            token: parts.token,
+        JsonMessage {
+            token: message.token,
             notification: Notification {
-                title: Cow::Borrowed(&parts.text.title),
-                body: Cow::Borrowed(&parts.text.body),
+                title: Cow::Borrowed(message.title),
+                body: Cow::Borrowed(message.body),
             },
-            data: Data {
-                occurrence: parts.occurrence,
-                push: parts.push,
-                with_pairs: true,
-                with_url: true,
-            },
+            data: Data { message, with_pairs: true, with_url: true },
             platform,
         }
     }
 
     pub(super) fn drop_part(&mut self, part: DroppedPart) {
         match (part, &mut self.platform) {
-            (DroppedPart::WebLink, Platform::Webpush(web)) => web.fcm_options = None,
+            (DroppedPart::WebLink, PlatformBlock::Webpush(web)) => web.fcm_options = None,
             (DroppedPart::Nothing | DroppedPart::WebLink, _) => {}
             (DroppedPart::Pairs, _) => self.data.with_pairs = false,
             (DroppedPart::Url, _) => self.data.with_url = false,
@@ -214,30 +201,29 @@ impl<'a> Message<'a> {
 }
 
 impl<'a> Android<'a> {
-    /// Always uses the high delivery priority, because Doze would delay a reminder with a lower
-    /// one. The priority of the notification decides how much it may disturb.
-    fn of(parts: &MessageParts<'a>) -> Self {
-        let notification_priority = match parts.push.priority {
+    /// Always uses the high delivery priority, because Doze would delay a message with a lower one.
+    /// The priority of the notification decides how much it may disturb.
+    fn of(message: &Message<'a>, lifetime: Lifetime) -> Self {
+        let notification_priority = match message.priority {
             Priority::Normal => "PRIORITY_DEFAULT",
             Priority::High => "PRIORITY_HIGH",
         };
         Android {
             priority: "HIGH",
-            ttl: format!("{}s", parts.ttl_seconds),
-            collapse_key: parts.occurrence,
-            notification: AndroidNotification { tag: parts.occurrence, notification_priority },
+            ttl: format!("{}s", lifetime.seconds),
+            collapse_key: message.collapse_key,
+            notification: AndroidNotification { tag: message.collapse_key, notification_priority },
         }
     }
 }
 
 impl<'a> Apns<'a> {
-    fn of(parts: &MessageParts<'a>) -> Self {
-        let interruption_level =
-            (parts.push.priority == Priority::High).then_some("time-sensitive");
+    fn of(message: &Message<'a>, lifetime: Lifetime) -> Self {
+        let interruption_level = (message.priority == Priority::High).then_some("time-sensitive");
         Apns {
             headers: ApnsHeaders {
-                apns_collapse_id: parts.occurrence,
-                apns_expiration: parts.expires_at.to_string(),
+                apns_collapse_id: message.collapse_key,
+                apns_expiration: lifetime.ends_at.to_string(),
                 apns_priority: "10",
                 apns_push_type: "alert",
             },
@@ -247,21 +233,22 @@ impl<'a> Apns<'a> {
 }
 
 impl<'a> Webpush<'a> {
-    /// The 32 hexadecimal characters of the occurrence's id fit into a `Topic` (RFC 8030, section
-    /// 5.4).
-    fn of(parts: &MessageParts<'a>) -> Self {
-        let urgency = match parts.push.priority {
+    fn of(message: &Message<'a>, lifetime: Lifetime) -> Self {
+        let urgency = match message.priority {
             Priority::Normal => "normal",
             Priority::High => "high",
         };
         Webpush {
             headers: WebpushHeaders {
-                ttl: parts.ttl_seconds.to_string(),
+                ttl: lifetime.seconds.to_string(),
                 urgency,
-                topic: parts.occurrence,
+                topic: message.collapse_key,
             },
-            notification: WebpushNotification { tag: parts.occurrence },
-            fcm_options: parts.link.map(|link| WebpushOptions { link }),
+            notification: WebpushNotification { tag: message.collapse_key },
+            fcm_options: message
+                .url
+                .filter(|url| url.starts_with("https://"))
+                .map(|link| WebpushOptions { link }),
         }
     }
 }
