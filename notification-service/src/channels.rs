@@ -5,7 +5,6 @@
 //! decides what follows from an outcome.
 
 pub mod email;
-pub mod fcm;
 pub mod outcome;
 pub mod push;
 pub mod retry_policy;

@@ -6,15 +6,13 @@ use bus::settings::AwsSettings;
 use chrono::TimeDelta;
 use db::DbSettings;
 use env_config::{Env, LiveSecret, Reader, Report};
+use fcm::ServiceAccount;
 use rest::{ApiSettings, Auth, ExportLimit};
 use secrecy::ExposeSecret;
 use service::settings::{BusConfig, Process};
 use url::Url;
 
-use crate::channels::{
-    fcm::ServiceAccount,
-    templates::{Faults, Templates},
-};
+use crate::channels::templates::{Faults, Templates};
 
 /// Configuration of notification-service.
 #[derive(Debug, Clone)]
@@ -208,8 +206,7 @@ impl FcmConfig {
             ACCOUNT,
             "service account of the Firebase project, as JSON or as a path to it",
         );
-        let endpoint =
-            reader.or(ENDPOINT, "base URL of FCM", "https://fcm.googleapis.com".to_owned());
+        let endpoint = reader.or(ENDPOINT, "base URL of FCM", fcm::ENDPOINT.to_owned());
         let account = account.and_then(|account| match parse_account(account) {
             Ok(account) => Some(account),
             Err(problem) => {

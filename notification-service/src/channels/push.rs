@@ -10,10 +10,11 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use contract::{ITEM_REMINDER, Priority};
+use fcm::Message;
+pub use fcm::payload::LIMIT_BYTES;
 use uuid::Uuid;
 
 use super::{
-    fcm::{self, Message},
     outcome::Outcome,
     templates::{Notice, PushText, Templates},
 };

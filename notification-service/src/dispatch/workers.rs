@@ -22,7 +22,6 @@ use crate::{
     Config,
     channels::{
         email::{self, Ses},
-        fcm,
         push::PushChannel,
         retry_policy::Policy,
     },

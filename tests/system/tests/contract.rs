@@ -18,8 +18,7 @@ use event_service::{
 };
 use notification_service::{
     channels::{
-        fcm::payload::LIMIT_BYTES,
-        push::{self, Push},
+        push::{self, LIMIT_BYTES, Push},
         templates::{Notice, Templates},
     },
     device::DeviceType,

@@ -3,10 +3,7 @@
 
 use contract::Reason;
 
-use crate::channels::{
-    fcm,
-    outcome::{Outcome, unrecognised},
-};
+use crate::channels::outcome::{Outcome, unrecognised};
 
 impl From<fcm::Outcome> for Outcome {
     fn from(outcome: fcm::Outcome) -> Self {

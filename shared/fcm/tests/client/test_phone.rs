@@ -1,8 +1,6 @@
 //! Sandbox, and a client of FCM that sends to it.
 
-use notification_service::channels::fcm::{
-    Client, Message, Outcome, Platform, Priority, ServiceAccount, Settings,
-};
+use fcm::{Client, Message, Outcome, Platform, Priority, ServiceAccount, Settings};
 use sandbox::{Options, Sandbox};
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -9,7 +9,7 @@ use super::connect::{ConnectError, Protocol, Stream};
 use super::first_byte::FirstByteSignal;
 use super::read_after_close::ReadAfterClose;
 use super::{Failure, Pool, Response, TransportError, TransportSettings, http1, read_bounded};
-use crate::channels::fcm::single_flight::SingleFlight;
+use crate::single_flight::SingleFlight;
 use bytes::Bytes;
 use http::Request;
 use http_body_util::Full;

@@ -2,10 +2,10 @@
 //! for the clock.
 
 use super::AuthError;
-use crate::channels::fcm::account::ServiceAccount;
-use crate::channels::fcm::error_table::retry_after;
-use crate::channels::fcm::outcome::normalized;
-use crate::channels::fcm::transport::Response;
+use crate::account::ServiceAccount;
+use crate::error_table::retry_after;
+use crate::outcome::normalized;
+use crate::transport::Response;
 use chrono::Utc;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;

@@ -2,7 +2,7 @@
 
 use crate::test_phone::{TestPhone, burst, class_and_code, ends_within, fcm, is_sent};
 use crate::test_servers::{Server, ServerProtocol};
-use notification_service::channels::fcm::ServiceAccount;
+use fcm::ServiceAccount;
 use sandbox::{FcmMode, Mode, OAuthMode, Options, Sandbox};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 macro_rules! fixture {
     ($name:literal) => {
-        include_str!(concat!("../../../../tests/fixtures/fcm/", $name))
+        include_str!(concat!("../../tests/fixtures/", $name))
     };
 }
 

@@ -4,7 +4,7 @@
 //! knowledge (RFC 9113, section 3.3): a server that speaks HTTP/2 answers the preface with
 //! SETTINGS; any other sends something else or closes the connection.
 
-use crate::channels::fcm::setup_error::SetupError;
+use crate::setup_error::SetupError;
 use http::Uri;
 use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
 use hyper_util::client::legacy::connect::{Connection as _, HttpConnector};
@@ -38,11 +38,11 @@ pub(super) enum Protocol {
 
 /// TLS client configuration: *ring* and the system's root certificates.
 #[derive(Clone)]
-pub(in crate::channels::fcm) struct Tls(ClientConfig);
+pub(crate) struct Tls(ClientConfig);
 
 impl Tls {
     /// Loads the root certificates only if one of the URLs needs them.
-    pub(in crate::channels::fcm) fn for_urls(urls: &[&Url]) -> Result<Self, SetupError> {
+    pub(crate) fn for_urls(urls: &[&Url]) -> Result<Self, SetupError> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let builder = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
@@ -58,7 +58,7 @@ impl Tls {
 
 /// Failure to open a connection.
 #[derive(Debug, thiserror::Error)]
-pub(in crate::channels::fcm) enum ConnectError {
+pub(crate) enum ConnectError {
     #[error("connecting took too long")]
     Timeout,
     #[error("could not connect")]

@@ -1,7 +1,7 @@
 //! Every row of the FCM error table, with the responses of the sandbox.
 
 use crate::test_phone::{TestPhone, class_and_code, push_to};
-use notification_service::channels::fcm::{Outcome, Platform};
+use fcm::{Outcome, Platform};
 use sandbox::{FcmMode, Mode, OAuthMode};
 use std::time::Duration;
 

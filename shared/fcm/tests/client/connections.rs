@@ -2,8 +2,8 @@
 
 use crate::test_phone::{TestPhone, burst, class_and_code, ends_within, fcm, is_sent, push};
 use crate::test_servers::{CuttableProxy, Server, ServerProtocol};
+use fcm::Outcome;
 use http::StatusCode;
-use notification_service::channels::fcm::Outcome;
 use sandbox::{FcmMode, Mode, Options, Sandbox};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

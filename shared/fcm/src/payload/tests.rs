@@ -36,8 +36,7 @@ fn json(platform: Platform, message: &Message<'_>) -> Value {
 
 macro_rules! golden {
     ($name:literal) => {
-        serde_json::from_str::<Value>(include_str!(concat!("../../../../tests/golden/fcm/", $name)))
-            .unwrap()
+        serde_json::from_str::<Value>(include_str!(concat!("../../tests/golden/", $name))).unwrap()
     };
 }
 
