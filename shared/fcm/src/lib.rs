@@ -1,7 +1,51 @@
 //! Client of Firebase Cloud Messaging (FCM), HTTP v1 API.
 //!
-//! [`Client::send`] makes one attempt to send a message and returns its [`Outcome`]; the caller
-//! decides about further attempts.
+//! [`Client::send`] makes one attempt to send a [`Message`] with finished texts and returns its
+//! [`Outcome`], which says what failed (the token, the message, the account, the network) and if FCM
+//! may have accepted the message all the same. The caller decides about further attempts.
+//!
+//! - Access tokens are fetched once for all requests, renewed before they expire, and replaced if
+//!   FCM refuses them.
+//! - Requests share a few HTTP/2 connections. A request is repeated only if the server certainly did
+//!   not accept it.
+//! - A message that is larger than FCM accepts is shortened; its ids are kept.
+//!
+//! The client runs on tokio. Requests for access tokens are signed by *ring* (`jwt-crypto`).
+//!
+//! # Example
+//!
+//! ```no_run
+//! use std::collections::BTreeMap;
+//! use std::time::{Duration, Instant};
+//!
+//! use chrono::{TimeDelta, Utc};
+//! use fcm::{Client, Message, Outcome, Platform, Priority, ServiceAccount, Settings};
+//!
+//! # async fn example(key_file: &str, token: &str) -> Result<(), Box<dyn std::error::Error>> {
+//! let account = ServiceAccount::parse(key_file)?;
+//! let client = Client::new(Settings::new(account, fcm::ENDPOINT.parse()?))?;
+//! let message = Message {
+//!     token,
+//!     platform: Platform::Android,
+//!     title: "Plants",
+//!     body: "Water the ficus.",
+//!     ids: &[("reminderId", "17")],
+//!     url: Some("https://example.com/plants/17"),
+//!     data: &BTreeMap::new(),
+//!     collapse_key: "reminder-17",
+//!     priority: Priority::Normal,
+//!     expires_at: Utc::now() + TimeDelta::hours(1),
+//! };
+//! let deadline = Instant::now() + Duration::from_secs(60);
+//! match client.send(&message, Utc::now(), deadline).await {
+//!     Outcome::Sent { name } => println!("accepted as {name}"),
+//!     Outcome::Gone { code } => println!("remove the device: {code}"),
+//!     Outcome::Rejected { code } => println!("the message is invalid: {code}"),
+//!     other => println!("{}: {}", other.class(), other.code().unwrap_or_default()),
+//! }
+//! # Ok(())
+//! # }
+//! ```
 
 mod account;
 mod auth;

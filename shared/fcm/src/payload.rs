@@ -69,17 +69,17 @@ pub struct Message<'a> {
     pub expires_at: DateTime<Utc>,
 }
 
-/// Least size of a truncated text, in bytes of JSON. Parts of the message are dropped before the text
-/// becomes shorter than this.
+/// Least size of a truncated text, in bytes of JSON. Parts of the message are dropped before the
+/// text becomes shorter than this.
 const MIN_TEXT_BYTES: usize = 3_000;
-/// Longest heading of a message that would not fit otherwise, in bytes of JSON: 200 characters of four
-/// bytes.
+/// Longest heading of a message that would not fit otherwise, in bytes of JSON: 200 characters of
+/// four bytes.
 const TITLE_BYTES: usize = 800;
 
 /// Returns the body of a request that sends a message. If the message is too large, parts of it are
 /// dropped in this order: the second copy of the link in a web push, the further pairs, the link,
-/// and the end of the text. The ids are always kept, so that the app can fetch the rest. The time to
-/// live counts from `now`.
+/// and the end of the text. The ids are always kept, so that the app can fetch the rest. The time
+/// to live counts from `now`.
 #[must_use]
 pub fn send(message: &Message<'_>, now: DateTime<Utc>) -> Bytes {
     let mut json = JsonMessage::of(message, now);

@@ -198,8 +198,13 @@ proptest! {
         url in prop::option::of("https://example\\.com/[a-zü世😀]{0,2000}"),
         data in prop::collection::btree_map("[a-z.]{1,20}", "[\\x00-\\x7f€]{0,150}", 0..20),
     ) {
-        let message =
-            Message { token: &token, title: &title, body: &body, url: url.as_deref(), ..message(&data) };
+        let message = Message {
+            token: &token,
+            title: &title,
+            body: &body,
+            url: url.as_deref(),
+            ..message(&data)
+        };
         let sent = json(platform, &message);
         prop_assert_eq!(&sent["message"]["token"], &Value::String(token.clone()));
         let mut without_token = sent["message"].clone();
