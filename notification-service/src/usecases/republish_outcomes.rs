@@ -3,7 +3,8 @@
 //!
 //! The ledger's outcomes are published again under the same event ids; pending deliveries stay as
 //! they are; an occurrence that nobody knows is published as failed, or as suppressed if it was
-//! cancelled. An occurrence that can still be sent was accepted before, and is in the ledger by now.
+//! cancelled. An occurrence that can still be sent was accepted before, and is in the ledger by
+//! now.
 
 use chrono::{DateTime, Utc};
 use contract::{

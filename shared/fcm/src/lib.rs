@@ -1,13 +1,13 @@
 //! Client of Firebase Cloud Messaging (FCM), HTTP v1 API.
 //!
 //! [`Client::send`] makes one attempt to send a [`Message`] with finished texts and returns its
-//! [`Outcome`], which says what failed (the token, the message, the account, the network) and if FCM
-//! may have accepted the message all the same. The caller decides about further attempts.
+//! [`Outcome`], which says what failed (the token, the message, the account, the network) and if
+//! FCM may have accepted the message all the same. The caller decides about further attempts.
 //!
 //! - Access tokens are fetched once for all requests, renewed before they expire, and replaced if
 //!   FCM refuses them.
-//! - Requests share a few HTTP/2 connections. A request is repeated only if the server certainly did
-//!   not accept it.
+//! - Requests share a few HTTP/2 connections. A request is repeated only if the server certainly
+//!   did not accept it.
 //! - A message that is larger than FCM accepts is shortened; its ids are kept.
 //!
 //! The client runs on tokio. Requests for access tokens are signed by *ring* (`jwt-crypto`).

@@ -1,7 +1,7 @@
 //! Builds the JSON body of `messages:send` from a message. Pure.
 //!
-//! `notification` holds the text that the device shows, and `data` the pairs of the app. The block of
-//! the device's platform carries the urgency, the expiry and the collapse key, so that a repeat
+//! `notification` holds the text that the device shows, and `data` the pairs of the app. The block
+//! of the device's platform carries the urgency, the expiry and the collapse key, so that a repeat
 //! replaces the first message on the device. Blocks of other platforms are left out.
 
 mod message;
