@@ -61,7 +61,7 @@ pub struct BareCall {
 pub struct Package {
     /// Name, as in `Cargo.toml`.
     pub name: String,
-    /// Its files, in order.
+    /// Files of the package, in order.
     pub sources: Vec<Source>,
     crates: BTreeSet<String>,
     modules: BTreeMap<Vec<String>, (String, Module)>,
