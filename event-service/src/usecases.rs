@@ -6,6 +6,7 @@ mod change_notifications;
 pub mod create_partitions;
 pub mod erase_user;
 pub mod purge_old_rows;
+pub mod read_timeline;
 pub mod reconcile_occurrences;
 mod record_erasures;
 mod record_outcomes;

@@ -7,7 +7,6 @@ use rest::PathText;
 use serde::Serialize;
 use service::http::{ApiError, ErrorBody, Reason};
 use utoipa::ToSchema;
-use uuid::Uuid;
 
 use super::{
     AppState,
@@ -15,18 +14,7 @@ use super::{
     examples,
     notifications::{NotificationView, OccurrenceView},
 };
-use crate::{
-    domain::identity::{Source, notification_id},
-    store::{
-        catalogue::{self, EventFilter},
-        notifications,
-    },
-};
-
-/// Largest number of events that are shown: the newest ones, fewer if they are large.
-const EVENTS: i64 = 1_000;
-/// Largest number of occurrences that are shown of one notification: the newest ones.
-const OCCURRENCES: i64 = 10_000;
+use crate::usecases::read_timeline::read_timeline;
 
 /// A step in the history of a reminder.
 #[derive(Debug, Serialize, ToSchema)]
@@ -93,19 +81,12 @@ pub(super) async fn timeline(
         || ApiError::new(Reason::NotFound, "no event or notification of this reminder is stored");
     let text = text.ok_or_else(unknown)?;
     let item: ItemId = text.parse().map_err(|_| unknown())?;
-    let filter = EventFilter { item_id: Some(text.clone()), ..EventFilter::default() };
-    let page = catalogue::events(&state.pool, &filter, None, EVENTS).await?;
-    let ids: Vec<Uuid> =
-        Source::ALL.into_iter().map(|source| notification_id(source, &item)).collect();
-    let found = notifications::by_ids(&state.pool, &ids).await?;
-    let occurrences = notifications::occurrences_of(&state.pool, &ids, OCCURRENCES).await?;
-    if page.rows.is_empty() && found.is_empty() && occurrences.is_empty() {
-        return Err(unknown());
-    }
-    let truncated = page.is_full;
-    let recorded =
-        page.rows.into_iter().map(|row| Step::Event { at: row.occurred_at, event: row.into() });
-    let due = occurrences
+    let stored = read_timeline(&state.pool, &item).await?.ok_or_else(unknown)?;
+    let truncated = stored.events.is_full;
+    let events = stored.events.rows.into_iter();
+    let recorded = events.map(|row| Step::Event { at: row.occurred_at, event: row.into() });
+    let due = stored
+        .occurrences
         .iter()
         .cloned()
         .map(|row| Step::Occurrence { at: row.due_at, occurrence: row.into() });
@@ -113,7 +94,7 @@ pub(super) async fn timeline(
     timeline.sort_by_key(Step::at);
     Ok(Json(Timeline {
         reminder_id: text,
-        notifications: NotificationView::all(found, occurrences),
+        notifications: NotificationView::all(stored.notifications, stored.occurrences),
         timeline,
         truncated,
     }))
