@@ -34,11 +34,16 @@ const INDEPENDENT: [(&str, &[&str]); 5] = [
 ];
 
 /// Member whose whole tree of dependencies lacks some crates, and the reason.
-const WITHOUT: [(&str, &[&str], &str); 3] = [
+const WITHOUT: [(&str, &[&str], &str); 4] = [
     (
         "contract",
         &["axum", "hyper", "sqlx", "tokio"],
         "whoever reads or writes an event can use it, in any kind of program",
+    ),
+    (
+        "fcm",
+        &["axum", "minijinja", "sqlx"],
+        "it sends messages to FCM, whoever writes their texts and keeps their tokens",
     ),
     ("recurrence", &["axum", "sqlx", "tokio"], "rules of time need neither network nor database"),
     (
@@ -94,6 +99,11 @@ pub fn check_dependencies(member: &Member, package: &Package) -> Vec<Violation> 
         )
     });
     unused.map(|message| violation(member, "dependency-is-used", message)).collect()
+}
+
+/// Members whose whole tree of dependencies has rules.
+pub fn members_with_tree_rules() -> impl Iterator<Item = &'static str> {
+    WITHOUT.iter().map(|(name, ..)| *name)
 }
 
 /// Checks the names of all crates that a member is built with, directly or not.

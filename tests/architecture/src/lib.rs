@@ -17,7 +17,7 @@ mod use_tree;
 mod violation;
 mod workspace;
 
-pub use crates::{check_crates, check_dependencies, check_tree};
+pub use crates::{check_crates, check_dependencies, check_tree, members_with_tree_rules};
 pub use cycles::check_cycles;
 pub use package::{BareCall, Package, Reference, Source, Target};
 pub use page::render;
