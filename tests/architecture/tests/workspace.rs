@@ -6,8 +6,8 @@ use std::{env, fs};
 
 use architecture::{
     Member, Violation, check_crates, check_cycles, check_dependencies, check_directions,
-    check_file, check_shape, check_tree, compare, dependency_tree, members, render, root, source,
-    sources,
+    check_file, check_shape, check_tree, compare, dependency_tree, members,
+    members_with_tree_rules, render, root, source, sources,
 };
 
 /// Services, each with the modules that only it has.
