@@ -85,7 +85,7 @@ impl Faults {
 }
 
 /// Returns `true` if the path of a field is another path or begins with it.
-fn contains(outer: &str, inner: &str) -> bool {
+pub(super) fn contains(outer: &str, inner: &str) -> bool {
     inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
 }
 

@@ -2,6 +2,8 @@
 
 mod faults;
 mod repair;
+mod strict;
+mod tree;
 mod whole_number;
 
 use serde::{
@@ -9,13 +11,17 @@ use serde::{
     de::{DeserializeOwned, DeserializeSeed, MapAccess, SeqAccess, Visitor},
 };
 use serde_json::value::RawValue;
+use serde_path_to_error::Track;
 
 use service::http::{ApiError, FieldFault, Reason};
 
 use faults::syntax;
 pub(super) use faults::{body_fault, of_query, shown};
+use strict::Strict;
 pub use whole_number::WholeNumber;
 
+/// Byte order mark in UTF-8, which JSON does not allow (RFC 8259, section 8.1).
+const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 /// Largest depth of nested lists and objects.
 const MAX_DEPTH: usize = 32;
 /// Largest number of values of one body. Entries of a bulk request are counted separately.
@@ -59,21 +65,25 @@ pub fn lenient<T: DeserializeOwned>(text: &[u8]) -> Result<Lenient<T>, ApiError>
         return Err(body_fault("must be a JSON object"));
     }
     let mut json = serde_json::Deserializer::from_slice(text);
-    match serde_path_to_error::deserialize(&mut json) {
+    match parse(&mut json) {
         Ok(value) => {
             json.end().map_err(|error| syntax(&error))?;
             Ok(Lenient { value, faults: Vec::new() })
         }
-        // serde_json also reports a syntax error for a number or a list in place of an enum, so
-        // the category alone does not show that the text is not JSON.
-        Err(error) if error.inner().is_data() || is_json(text) => repair::parse(text, &error),
+        Err(error) if error.inner().is_data() => repair::parse_without_faults(text, &error),
         Err(error) => Err(syntax(error.inner())),
     }
 }
 
-/// Returns `true` if a text is JSON, whatever its fields are.
-fn is_json(text: &[u8]) -> bool {
-    serde_json::from_slice::<&RawValue>(text).is_ok()
+/// Parses a value strictly; an error has the path of its field.
+fn parse<'de, T, D>(json: D) -> Result<T, serde_path_to_error::Error<D::Error>>
+where
+    T: Deserialize<'de>,
+    D: serde::Deserializer<'de>,
+{
+    let mut track = Track::new();
+    T::deserialize(Strict(serde_path_to_error::Deserializer::new(json, &mut track)))
+        .map_err(|error| serde_path_to_error::Error::new(track.path(), error))
 }
 
 /// Splits a list, which is the body or a field of it, into the unparsed texts of its entries.
@@ -266,8 +276,11 @@ fn first(text: &[u8]) -> Option<u8> {
     text.iter().copied().find(|byte| !byte.is_ascii_whitespace())
 }
 
-/// Checks the depth and the number of values of a body without parsing it.
+/// Checks the encoding, the depth and the number of values of a body without parsing it.
 fn check(text: &[u8], max_values: usize) -> Result<(), ApiError> {
+    if text.starts_with(BYTE_ORDER_MARK) {
+        return Err(body_fault("must be UTF-8 without a byte order mark"));
+    }
     let (mut depth, mut values, mut in_string, mut escaped) = (0_usize, 0_usize, false, false);
     for byte in text {
         match byte {

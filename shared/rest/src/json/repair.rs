@@ -3,38 +3,34 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use serde::{
-    Deserialize, Deserializer,
-    de::{DeserializeOwned, MapAccess, Visitor},
-};
-use serde_json::{Map, Value};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 use serde_path_to_error::Error;
 use service::http::{ApiError, FieldFault, Reason};
 
 use super::{
     Lenient, MAX_FAULTS,
     faults::{Fault, Kind, MAX_NAME, Step, shown, syntax},
+    parse, tree,
 };
+use crate::faults::contains;
 
 /// Parses a body whose first error is known, without its faulty fields.
 ///
 /// # Errors
 /// `INVALID_REQUEST` if it cannot be parsed without them either.
-pub(super) fn parse<T: DeserializeOwned>(
+pub(super) fn parse_without_faults<T: DeserializeOwned>(
     text: &[u8],
     first: &Error<serde_json::Error>,
 ) -> Result<Lenient<T>, ApiError> {
-    let Fields { fields, duplicates } =
-        serde_json::from_slice(text).map_err(|error| syntax(&error))?;
-    let mut repair = Repair { body: Value::Object(fields), ..Repair::default() };
+    let (body, duplicates) = tree::read(text).map_err(|error| syntax(&error))?;
+    let mut repair = Repair { body, ..Repair::default() };
+    // Only the text shows that a field is given twice. The paths are those before the repair.
+    let duplicates: Vec<String> = duplicates.iter().map(|path| repair.field(path)).collect();
     let value = repair.parse();
-    // Only the text shows that a field is given twice.
-    for name in duplicates {
-        repair.report(&Fault { path: vec![Step::Key(name)], kind: Kind::Duplicate });
-    }
-    let first = Fault::of(first);
-    if repair.faults.is_empty() || first.kind == Kind::Duplicate {
-        repair.report(&first);
+    repair.report_duplicates(duplicates);
+    if repair.faults.is_empty() {
+        repair.report(&Fault::of(first));
     }
     let mut faults = repair.faults;
     faults.truncate(MAX_FAULTS);
@@ -61,7 +57,7 @@ impl Repair {
     /// Parses the body until it has no more faults; `None` if a fault cannot be removed.
     fn parse<T: DeserializeOwned>(&mut self) -> Option<T> {
         for _ in 0..MAX_FAULTS {
-            let error = match serde_path_to_error::deserialize(&self.body) {
+            let error = match parse(&self.body) {
                 Ok(value) => return Some(value),
                 Err(error) => error,
             };
@@ -77,6 +73,17 @@ impl Repair {
         let field = self.field(&fault.path);
         if self.reported.insert(field.clone()) {
             self.faults.push(FieldFault::new(field, fault.kind.clone().text()));
+        }
+    }
+
+    /// Records that fields are given twice, unless they or the fields that contain them have a
+    /// fault.
+    fn report_duplicates(&mut self, fields: Vec<String>) {
+        for field in fields {
+            if !self.reported.iter().any(|reported| contains(reported, &field)) {
+                self.faults.push(FieldFault::new(&field, Kind::Duplicate.text()));
+                self.reported.insert(field);
+            }
         }
     }
 
@@ -148,37 +155,4 @@ fn value_at<'a>(body: &'a mut Value, path: &[Step]) -> Option<&'a mut Value> {
         Step::Key(name) => value.get_mut(name),
         Step::Index(index) => value.get_mut(*index),
     })
-}
-
-/// Fields of an object, and the names that it has twice.
-struct Fields {
-    fields: Map<String, Value>,
-    duplicates: Vec<String>,
-}
-
-impl<'de> Deserialize<'de> for Fields {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(FieldsVisitor)
-    }
-}
-
-struct FieldsVisitor;
-
-impl<'de> Visitor<'de> for FieldsVisitor {
-    type Value = Fields;
-
-    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields, A::Error> {
-        let (mut fields, mut duplicates) = (Map::new(), Vec::new());
-        while let Some((name, value)) = map.next_entry::<String, Value>()? {
-            if fields.contains_key(&name) && duplicates.len() < MAX_FAULTS {
-                duplicates.push(name.clone());
-            }
-            fields.insert(name, value);
-        }
-        Ok(Fields { fields, duplicates })
-    }
 }

@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 
 use super::*;
@@ -25,8 +27,8 @@ struct Wish {
     is_on: Option<bool>,
     list: Option<Vec<u8>>,
     colour: Option<Colour>,
-    #[serde(deserialize_with = "object_or_null")]
     inner: Option<Inner>,
+    data: Option<BTreeMap<String, String>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -62,12 +64,18 @@ fn names_field_and_rule_in_plain_words() {
         (r#"{"colour":5}"#, "colour: must be text, not a whole number"),
         (r#"{"colour":true}"#, "colour: must be text, not true or false"),
         (r#"{"colour":["red"]}"#, "colour: must be text, not a list"),
+        (r#"{"colour":{"red":null}}"#, "colour: must be text, not an object"),
+        (r#"{"colour":{}}"#, "colour: must be text, not an object"),
         (r#"{"inner":{}}"#, "inner.rule: is required"),
         (r#"{"inner":{"rule":"x","y":1}}"#, "inner.y: unknown field"),
         (r#"{"inner":["x"]}"#, "inner: must be an object, not a list"),
         (r#"{"mesage":"x"}"#, "mesage: unknown field"),
         (r#"{"a.b":"x"}"#, "a.b: unknown field"),
         (r#"{"text":"x","text":"y"}"#, "text: is given twice"),
+        (r#"{"data":{"a":"x","b":"","a":"x"}}"#, "data.a: is given twice"),
+        (r#"{"data":{"a":"x","\u0061":"y"}}"#, "data.a: is given twice"),
+        (r#"{"data":{"a":1}}"#, "data.a: must be text, not a whole number"),
+        (r#"{"data":[]}"#, "data: must be an object, not a list"),
     ] {
         assert_eq!(faults_of(text), [expected], "{text}");
     }
@@ -128,6 +136,19 @@ fn names_every_fault_of_nested_fields() {
         (
             r#"{"inner":{"rule":"x","rule":"y"},"small":"z"}"#,
             &["inner.rule: is given twice", "small: must be a whole number, not text"],
+        ),
+        (
+            r#"{"colour":{"red":1},"list":["x",{}],"data":{"a":"x","a":"y"}}"#,
+            &[
+                "colour: must be text, not an object",
+                "data.a: is given twice",
+                "list[0]: must be a whole number, not text",
+                "list[1]: must be a whole number, not an object",
+            ],
+        ),
+        (
+            r#"{"other":{"a":1,"a":2},"data":{"b":"x","b":"y"},"data":{"b":"z"}}"#,
+            &["data.b: is given twice", "data: is given twice", "other: unknown field"],
         ),
     ] {
         let mut faults = faults_of(text);
@@ -199,7 +220,7 @@ fn refuses_other_shapes_than_an_object() {
             "body: must be a JSON object"
         );
     }
-    for text in ["", "nul", "{", r#"{"text":"#, "{} x", "{,}", "\u{feff}{}"] {
+    for text in ["", "nul", "{", r#"{"text":"#, "{} x", "{,}"] {
         let message = object::<Wish>(text.as_bytes()).expect_err("no JSON").message;
         assert!(message.starts_with("body: is not valid JSON"), "{text}: {message}");
     }
@@ -207,6 +228,15 @@ fn refuses_other_shapes_than_an_object() {
         let message = object::<Wish>(text.as_bytes()).expect_err("no number").message;
         assert_eq!(message, "body: has a number that is out of range", "{text}");
     }
+}
+
+#[test]
+fn refuses_byte_order_mark() {
+    let expected = "body: must be UTF-8 without a byte order mark";
+    let text = "\u{feff}{\"minutes\":5}".as_bytes();
+    assert_eq!(object::<Wish>(text).expect_err("a fault").message, expected);
+    let text = "\u{feff}[{}]".as_bytes();
+    assert_eq!(entries(text, "reminders", 2).expect_err("a fault").message, expected);
 }
 
 #[test]
