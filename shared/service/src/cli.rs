@@ -1,6 +1,11 @@
 //! Commands that every binary has, and the life of its process around them.
 
-use std::{collections::BTreeMap, future::Future, process::ExitCode};
+use std::{
+    collections::BTreeMap,
+    future::Future,
+    io::{self, Write},
+    process::ExitCode,
+};
 
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 use env_config::{Env, ProcessEnv, Reader, Report};
@@ -112,14 +117,14 @@ pub async fn run<S: Service>() -> ExitCode {
     let config = match env_config::read(&ProcessEnv, S::read) {
         Ok(config) => config,
         Err(report) => {
-            eprintln!("{}", refusal(S::NAME, &ProcessEnv, &report));
+            complain(&refusal(S::NAME, &ProcessEnv, &report));
             return ExitCode::from(EXIT_CONFIG);
         }
     };
     let _telemetry = match telemetry::init(S::NAME, VERSION, &S::process(&config).telemetry) {
         Ok(guard) => guard,
         Err(error) => {
-            eprintln!("{}", failure(S::NAME, &ProcessEnv, &format!("{error:#}")));
+            complain(&failure(S::NAME, &ProcessEnv, &format!("{error:#}")));
             return ExitCode::FAILURE;
         }
     };
@@ -161,20 +166,40 @@ async fn serve<S: Service>(config: S::Config) -> anyhow::Result<()> {
 
 fn describe<S: Service>(form: ConfigCommand, env: &dyn Env) -> ExitCode {
     let report = env_config::list(env, S::read);
-    match form {
-        ConfigCommand::List => println!("{}", serde_json::json!(report.settings)),
-        ConfigCommand::Check => println!("{}", report.table()),
+    let text = match form {
+        ConfigCommand::List => serde_json::json!(report.settings).to_string(),
+        ConfigCommand::Check => report.table(),
+    };
+    if let Err(error) = print(&text) {
+        complain(&format!("{}: the configuration was not printed: {error}", S::NAME));
+        return ExitCode::FAILURE;
     }
     if report.faults.is_empty() || form == ConfigCommand::List {
         return ExitCode::SUCCESS;
     }
-    eprintln!("{}: {report}", S::NAME);
+    complain(&format!("{}: {report}", S::NAME));
     ExitCode::from(EXIT_CONFIG)
+}
+
+/// Writes a line to stdout. A reader that has closed the pipe, such as `head`, needs no more of it.
+///
+/// # Errors
+/// If the line cannot be written for another reason.
+pub fn print(line: &str) -> io::Result<()> {
+    match writeln!(io::stdout().lock(), "{line}") {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        result => result,
+    }
+}
+
+/// Writes a line to stderr, if possible. `eprintln!` would panic if stderr is closed.
+fn complain(line: &str) {
+    let _unwritable = writeln!(io::stderr().lock(), "{line}");
 }
 
 fn own<S: Service>(name: &str, arguments: &ArgMatches, env: &dyn Env) -> ExitCode {
     let Err(error) = S::run_own(name, arguments, env) else { return ExitCode::SUCCESS };
-    eprintln!("{}: {error:#}", S::NAME);
+    complain(&format!("{}: {error:#}", S::NAME));
     if error.is::<Report>() { ExitCode::from(EXIT_CONFIG) } else { ExitCode::FAILURE }
 }
 

@@ -5,7 +5,11 @@ use std::{collections::BTreeMap, time::Duration};
 use bus::{BusSettings, Message};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
-use support::{ministack::MiniStack, process::Command, wait_until};
+use support::{
+    ministack::MiniStack,
+    process::{Command, binary},
+    wait_until,
+};
 use system::{Bus, Service, TestSuite, aws};
 
 /// Time within which a process does what a test waits for.
@@ -29,6 +33,29 @@ async fn prints_help_and_version() {
             (code, version.trim()),
             (Some(0), format!("{} {}", service.binary(), service::VERSION).as_str())
         );
+    }
+}
+
+#[test]
+fn ends_quietly_when_reader_closes_pipe() {
+    let commands = [
+        (&["--help"][..], 0),
+        (&["--version"], 0),
+        (&["config", "list"], 0),
+        // Required variables are missing.
+        (&["config", "check"], 78),
+    ];
+    for service in Service::ALL {
+        for (arguments, code) in commands {
+            let (reader, writer) = std::io::pipe().expect("a pipe");
+            drop(reader);
+            let mut command = std::process::Command::new(binary(service.binary()));
+            command.args(arguments).env_clear().stdout(writer);
+            let output = command.output().expect("the binary runs");
+            let errors = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(output.status.code(), Some(code), "{arguments:?}: {errors}");
+            assert!(!errors.contains("panicked"), "{arguments:?}: {errors}");
+        }
     }
 }
 
