@@ -25,7 +25,8 @@ use crate::store::{
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct AuditQuery {
-    /// Page size: 1 to 500, default 50.
+    /// Page size.
+    #[param(minimum = 1, maximum = 500, default = 50)]
     limit: Option<i64>,
     /// `nextCursor` of the previous page.
     cursor: Option<String>,

@@ -52,7 +52,8 @@ pub(super) struct DeadLettersQuery {
     #[param(inline)]
     #[serde(default)]
     queue: Queue,
-    /// Page size: 1 to 500, default 50.
+    /// Page size.
+    #[param(minimum = 1, maximum = 500, default = 50)]
     limit: Option<i64>,
 }
 
@@ -121,8 +122,8 @@ pub(super) struct Redrive {
     /// Queue; default `event`.
     #[serde(default)]
     queue: Queue,
-    /// Largest number of messages to move: 1 to 10,000, default 10,000.
-    #[schema(value_type = Option<usize>)]
+    /// Largest number of messages to move.
+    #[schema(minimum = 1, maximum = 10000, default = 10000)]
     max: Option<i64>,
 }
 

@@ -33,7 +33,8 @@ pub(super) struct NotificationsQuery {
     due_before: Option<DateTime<Utc>>,
     /// `nextCursor` of the previous page.
     cursor: Option<String>,
-    /// Page size: 1 to 500, default 50.
+    /// Page size.
+    #[param(minimum = 1, maximum = 500, default = 50)]
     limit: Option<i64>,
 }
 

@@ -38,7 +38,12 @@ pub(super) struct Query {
     #[param(inline)]
     channel: Option<Channel>,
     /// Only deliveries of this item, such as a reminder.
-    #[param(value_type = Option<String>, max_length = 64)]
+    #[param(
+        value_type = Option<String>,
+        min_length = 1,
+        max_length = 64,
+        pattern = "^[A-Za-z0-9._~-]*$",
+    )]
     item_id: Option<ItemId>,
     /// `true`: only deliveries of occurrences that were sent on at least one channel and are
     /// unread. `false`: only the others.

@@ -42,7 +42,7 @@ pub(super) struct PreferencesBody {
     quiet_hours: Option<QuietHoursBody>,
     /// Language (BCP 47) of the texts around a message that names none.
     #[serde(default)]
-    #[schema(max_length = 35)]
+    #[schema(max_length = 35, pattern = "^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$")]
     locale: Option<String>,
 }
 

@@ -39,7 +39,13 @@ use crate::{
 }))]
 pub(super) struct Registration {
     /// Registration token of the FCM SDK: 1 to 4096 visible ASCII characters.
-    #[schema(required, value_type = String, min_length = 1, max_length = 4096)]
+    #[schema(
+        required,
+        value_type = String,
+        min_length = 1,
+        max_length = 4096,
+        pattern = "^[!-~]*$",
+    )]
     fcm_token: Option<String>,
     /// Platform of the device.
     #[serde(rename = "type")]

@@ -53,14 +53,20 @@ pub(super) struct NewReminder {
     #[schema(min_items = 1)]
     channels: Option<Vec<Channel>>,
     /// Title: one line.
-    #[schema(max_length = 200)]
+    #[schema(max_length = 200, pattern = r"^[^\x00-\x1F\x7F-\x9F]*$")]
     title: Option<String>,
     /// Message. Optional in a preview only.
-    #[schema(required, value_type = String, min_length = 1, max_length = 2000)]
+    #[schema(
+        required,
+        value_type = String,
+        min_length = 1,
+        max_length = 2000,
+        pattern = r"^[^\x00-\x08\x0B-\x1F\x7F-\x9F]*$",
+    )]
     message: Option<String>,
     /// Link that a tap opens: an absolute http or https URL without credentials. The services never
     /// fetch it.
-    #[schema(max_length = 2048)]
+    #[schema(max_length = 2048, pattern = r"^([hH][tT][tT][pP][sS]?://[^\s\\]+)?$")]
     url: Option<String>,
     /// Key-value pairs of the client: at most 20 with 2 KiB together. Keys that FCM reserves
     /// (`from`, `notification`, `message_type`, `google…`, `gcm…`) are refused.
@@ -71,7 +77,7 @@ pub(super) struct NewReminder {
     /// Priority; `normal` by default.
     priority: Option<Priority>,
     /// BCP 47 language of the surrounding texts.
-    #[schema(max_length = 35)]
+    #[schema(max_length = 35, pattern = "^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$")]
     locale: Option<String>,
 }
 
@@ -84,13 +90,15 @@ pub(super) struct ReminderChange {
     /// Due time: RFC 3339 with an offset. If the schedule changes, at least one delivery must be in
     /// the future.
     #[serde(default, deserialize_with = "given")]
-    #[schema(format = DateTime)]
+    #[schema(value_type = String, required = false, format = DateTime)]
     date: Option<String>,
     /// IANA time zone of local times.
     #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = String, required = false)]
     time_zone: Option<String>,
     /// Must be `true` exactly if there is a `recurrence`.
     #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = bool, required = false)]
     is_recurring: Option<bool>,
     /// Recurrence rule; `null` removes it.
     #[serde(default, deserialize_with = "clearable_object")]
@@ -98,31 +106,42 @@ pub(super) struct ReminderChange {
     recurrence: Option<Option<Recurrence>>,
     /// Minutes before `date` at which it is delivered. Cannot be combined with `notifyOffsets`.
     #[serde(default, deserialize_with = "given")]
-    #[schema(value_type = Option<i32>, minimum = 0, maximum = 40320)]
+    #[schema(value_type = i32, required = false, minimum = 0, maximum = 40320)]
     notify_offset: Option<WholeNumber>,
     /// Several values of `notifyOffset`, each 0 to 40,320, which replace all present ones.
     #[serde(default, deserialize_with = "given")]
-    #[schema(value_type = Option<Vec<i32>>, min_items = 1, max_items = 5)]
+    #[schema(value_type = Vec<i32>, required = false, min_items = 1, max_items = 5)]
     notify_offsets: Option<Vec<WholeNumber>>,
     /// One channel, which replaces all present ones. If `channels` is given too, it must be one of
     /// them.
     #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Channel, required = false)]
     notify_type: Option<Channel>,
     /// Channels on which it is delivered, which replace all present ones.
     #[serde(default, deserialize_with = "given")]
-    #[schema(min_items = 1)]
+    #[schema(value_type = Vec<Channel>, required = false, min_items = 1)]
     channels: Option<Vec<Channel>>,
     /// Title: one line.
     #[serde(default, deserialize_with = "clearable")]
-    #[schema(value_type = Option<String>, max_length = 200)]
+    #[schema(value_type = Option<String>, max_length = 200, pattern = r"^[^\x00-\x1F\x7F-\x9F]*$")]
     title: Option<Option<String>>,
     /// Message.
     #[serde(default, deserialize_with = "given")]
-    #[schema(min_length = 1, max_length = 2000)]
+    #[schema(
+        value_type = String,
+        required = false,
+        min_length = 1,
+        max_length = 2000,
+        pattern = r"^[^\x00-\x08\x0B-\x1F\x7F-\x9F]*$",
+    )]
     message: Option<String>,
     /// Link that a tap opens: an absolute http or https URL without credentials.
     #[serde(default, deserialize_with = "clearable")]
-    #[schema(value_type = Option<String>, max_length = 2048)]
+    #[schema(
+        value_type = Option<String>,
+        max_length = 2048,
+        pattern = r"^([hH][tT][tT][pP][sS]?://[^\s\\]+)?$",
+    )]
     url: Option<Option<String>>,
     /// Key-value pairs of the client, which replace all present ones.
     #[serde(default, deserialize_with = "clearable")]
@@ -130,14 +149,15 @@ pub(super) struct ReminderChange {
     data: Option<Option<BTreeMap<String, String>>>,
     /// Minutes after the time of a delivery during which it is still sent.
     #[serde(default, deserialize_with = "given")]
-    #[schema(value_type = Option<i32>, minimum = 1, maximum = 525600)]
+    #[schema(value_type = i32, required = false, minimum = 1, maximum = 525600)]
     expires_after_minutes: Option<WholeNumber>,
     /// Priority.
     #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Priority, required = false)]
     priority: Option<Priority>,
     /// BCP 47 language of the surrounding texts.
     #[serde(default, deserialize_with = "clearable")]
-    #[schema(value_type = Option<String>, max_length = 35)]
+    #[schema(value_type = Option<String>, max_length = 35, pattern = "^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$")]
     locale: Option<Option<String>>,
 }
 

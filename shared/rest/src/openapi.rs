@@ -16,9 +16,15 @@ use super::api_security::{OperatorApi, UserApi};
 #[derive(Debug, IntoParams)]
 #[into_params(parameter_in = Header)]
 pub struct IdempotencyKeyHeader {
-    /// Key that the client chooses for this request and its repeats: 1 to 255 visible ASCII
-    /// characters.
-    #[param(rename = "Idempotency-Key", value_type = String, required = false)]
+    /// Key that the client chooses for this request and its repeats: visible ASCII characters.
+    #[param(
+        rename = "Idempotency-Key",
+        value_type = String,
+        required = false,
+        min_length = 1,
+        max_length = 255,
+        pattern = "^[!-~]*$",
+    )]
     pub idempotency_key: Option<String>,
 }
 
