@@ -14,6 +14,7 @@ use super::{
 };
 
 mod legacy;
+mod problem;
 
 /// Schema that this suite writes.
 const SCHEMA: &str = "2";
@@ -38,7 +39,7 @@ pub enum DecodeError {
     Data {
         /// Type of the event.
         event_type: EventType,
-        /// The problem, without the text.
+        /// The field and its problem, or the problem of the whole, without any value.
         problem: String,
     },
     /// An attribute is missing.
@@ -249,22 +250,12 @@ impl Envelope {
 
     fn typed<T: DeserializeOwned>(&self) -> Result<T, DecodeError> {
         T::deserialize(&self.data)
-            .map_err(|error| self.data_error(without_values(&error.to_string())))
+            .map_err(|error| self.data_error(problem::of_value::<T>(&self.data, &error)))
     }
 
     fn data_error(&self, problem: String) -> DecodeError {
         DecodeError::Data { event_type: self.event_type, problem }
     }
-}
-
-/// Removes quoted foreign text from an error of a parser, as reasons are logged and stored. Names
-/// of missing fields, which are not foreign, are kept.
-pub(super) fn without_values(problem: &str) -> String {
-    if problem.starts_with("missing field") {
-        return problem.to_owned();
-    }
-    let end = problem.find([':', '`', '"']).unwrap_or(problem.len());
-    problem[..end].trim_end().to_owned()
 }
 
 /// Reads a text as an SNS envelope; `None` if it is not one.
@@ -296,7 +287,7 @@ fn decode(
         .parse()
         .map_err(|_| DecodeError::UnknownType)?;
     let body: Body = serde_json::from_str(text)
-        .map_err(|error| DecodeError::Body(without_values(&error.to_string())))?;
+        .map_err(|error| DecodeError::Body(problem::of_text::<Body>(text, &error)))?;
     let occurred_at = match attribute("occurredAt") {
         None => sent_at,
         Some(text) => text.parse().map_err(|_| DecodeError::Malformed("occurredAt"))?,

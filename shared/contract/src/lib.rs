@@ -8,6 +8,7 @@ mod content;
 mod envelope;
 mod event_type;
 mod ids;
+pub mod json_problem;
 mod message;
 mod outcome;
 mod reason;

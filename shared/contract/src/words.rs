@@ -29,7 +29,7 @@ macro_rules! words {
             fn from_str(text: &str) -> Result<Self, String> {
                 match text {
                     $($text => Ok(Self::$variant),)*
-                    _ => Err(format!("expected one of: {}", [$($text,)*].join(", "))),
+                    _ => Err(format!("must be one of {}", [$($text,)*].join(", "))),
                 }
             }
         }

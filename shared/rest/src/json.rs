@@ -13,6 +13,7 @@ use serde::{
 use serde_json::value::RawValue;
 use serde_path_to_error::Track;
 
+use contract::json_problem::without_position;
 use service::http::{ApiError, FieldFault, Reason};
 
 use faults::syntax;
@@ -110,7 +111,7 @@ pub fn entries<'a>(
         if !error.is_data() {
             return syntax(&error);
         }
-        let message = faults::without_position(&error.to_string());
+        let message = without_position(&error.to_string());
         match message.rsplit_once(": ") {
             Some((field, problem)) => ApiError::field(Reason::InvalidRequest, field, problem),
             None => body_fault(&message),
@@ -203,7 +204,7 @@ impl<'de> DeserializeSeed<'de> for Listed {
         let mut json = serde_json::Deserializer::from_str(raw.get());
         self.0
             .deserialize(&mut json)
-            .map_err(|error| serde::de::Error::custom(faults::without_position(&error.to_string())))
+            .map_err(|error| serde::de::Error::custom(without_position(&error.to_string())))
     }
 }
 

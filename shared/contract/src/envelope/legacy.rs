@@ -7,6 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::problem;
 use crate::{
     Channel, ITEM_REMINDER, ItemId, NotifyContent, Priority, ReminderData, SendData, occurrence_id,
 };
@@ -28,7 +29,7 @@ struct Fields {
 }
 
 #[derive(Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "must be text or a list of texts")]
 enum OneOrMany {
     One(String),
     Many(Vec<String>),
@@ -68,7 +69,7 @@ pub(super) fn send(data: &Value, item_id: &ItemId) -> Result<SendData, String> {
         date,
         expires_at: date
             .checked_add_signed(TimeDelta::minutes(EXPIRES_AFTER_MINUTES.into()))
-            .ok_or_else(|| "date: expected a year between 0001 and 9999".to_owned())?,
+            .ok_or_else(|| "date: must be in the years 0001 to 9999".to_owned())?,
         item_changed_at: None,
         as_of: None,
         content: content(fields)?,
@@ -76,7 +77,7 @@ pub(super) fn send(data: &Value, item_id: &ItemId) -> Result<SendData, String> {
 }
 
 fn fields(data: &Value) -> Result<Fields, String> {
-    Fields::deserialize(data).map_err(|error| super::without_values(&error.to_string()))
+    Fields::deserialize(data).map_err(|error| problem::of_value::<Fields>(data, &error))
 }
 
 fn content(fields: Fields) -> Result<NotifyContent, String> {
@@ -88,11 +89,12 @@ fn content(fields: Fields) -> Result<NotifyContent, String> {
     let mut channels = words
         .iter()
         .map(|word| word.to_lowercase().parse())
-        .collect::<Result<Vec<Channel>, _>>()?;
+        .collect::<Result<Vec<Channel>, _>>()
+        .map_err(|problem| format!("channels: {problem}"))?;
     channels.sort_by_key(|channel| channel.as_str());
     channels.dedup();
     if channels.is_empty() {
-        return Err("no channel".to_owned());
+        return Err("channels: must not be empty".to_owned());
     }
     Ok(NotifyContent {
         channels,

@@ -115,8 +115,27 @@ fn reports_reason_for_unreadable_message() {
         ])
         .collect();
     for (body, attributes, reason) in [
-        ("{".to_owned(), LEGACY.to_vec(), "the body cannot be read"),
-        ("{}".to_owned(), LEGACY.to_vec(), "the body cannot be read"),
+        (
+            "{".to_owned(),
+            LEGACY.to_vec(),
+            "the body cannot be read: it is not valid JSON: it ends too early",
+        ),
+        ("{}".to_owned(), LEGACY.to_vec(), "the body cannot be read: itemId: is required"),
+        (
+            r#"{"itemId":7,"userId":"u1"}"#.to_owned(),
+            LEGACY.to_vec(),
+            "the body cannot be read: itemId: must be text, not a whole number",
+        ),
+        (
+            r#"{"itemId":"a","itemId":"b"}"#.to_owned(),
+            LEGACY.to_vec(),
+            "the body cannot be read: itemId: is given twice",
+        ),
+        (
+            "7".to_owned(),
+            LEGACY.to_vec(),
+            "the body cannot be read: it must be an object, not a whole number",
+        ),
         (legacy_body(), with("eventType", "reminder:exploded"), "the event type is unknown"),
         (legacy_body(), with("schema", "99"), "the schema is unknown"),
         (legacy_body(), with("version", "x"), "the attribute version is malformed"),
@@ -147,7 +166,55 @@ fn never_quotes_message_in_reason() {
         .expect_err("no body")
         .to_string();
     assert!(error.starts_with("the body cannot be read") && !error.contains("s3cret"), "{error}");
-    assert!(data(json!({"date": "2026-05-01T08:00:00Z"})).contains("missing field `message`"));
+}
+
+#[test]
+fn names_faulty_field_of_data_in_plain_words() {
+    let reminder = |changes: serde_json::Value, schema: &'static str| {
+        let mut data = json!({
+            "date": "2026-05-01T08:00:00Z", "notifyOffsets": [0], "channels": ["push"],
+            "message": "m", "timeZone": "UTC", "expiresAfterMinutes": 60,
+        });
+        for (name, value) in changes.as_object().expect("fields") {
+            data[name] = value.clone();
+            if value == "(removed)" {
+                data.as_object_mut().expect("an object").remove(name);
+            }
+        }
+        let attributes: Vec<_> = LEGACY.iter().copied().chain([("schema", schema)]).collect();
+        let attributes = if schema.is_empty() { LEGACY } else { &attributes };
+        let body = json!({"userId": "u1", "itemId": "abc", "eventData": data}).to_string();
+        let envelope = Envelope::decode(&received(body, attributes)).expect("readable");
+        envelope.reminder().expect_err("no reminder").to_string()
+    };
+    let prefix = "eventData of reminder:created cannot be read: ";
+    for (changes, schema, expected) in [
+        (json!({"message": "(removed)", "other": 1}), "2", "message: is required"),
+        (json!({"message": 7}), "2", "message: must be text, not a whole number"),
+        (
+            json!({"notifyOffsets": ["s3cret"]}),
+            "2",
+            "notifyOffsets: must be a whole number, not text",
+        ),
+        (json!({"channels": ["s3cret"]}), "2", "channels: must be push or email"),
+        (json!({"channels": {}}), "2", "channels: must be a list, not an object"),
+        (json!({"recurrence": {"gap": "skip"}}), "2", "recurrence.rrule: is required"),
+        (
+            json!({"recurrence": {"rrule": "FREQ=DAILY", "s3cret": 1}}),
+            "2",
+            "recurrence: has an unknown field",
+        ),
+        (
+            json!({"date": "s3cret"}),
+            "2",
+            "date: must be an RFC 3339 time, such as 2026-05-01T08:00:00Z",
+        ),
+        (json!({"notifyType": 7}), "", "notifyType: must be text or a list of texts"),
+        (json!({"channels": "s3cret"}), "", "channels: must be one of push, email"),
+        (json!({"message": null}), "", "message: must be text, not null"),
+    ] {
+        assert_eq!(reminder(changes, schema), format!("{prefix}{expected}"));
+    }
 }
 
 #[test]

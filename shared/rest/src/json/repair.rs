@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
+use contract::json_problem::Kind;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_path_to_error::Error;
@@ -10,7 +11,7 @@ use service::http::{ApiError, FieldFault, Reason};
 
 use super::{
     Lenient, MAX_FAULTS,
-    faults::{Fault, Kind, MAX_NAME, Step, shown, syntax},
+    faults::{Fault, MAX_NAME, Step, shown, syntax},
     parse, tree,
 };
 use crate::faults::contains;

@@ -68,6 +68,7 @@ fn names_field_and_rule_in_plain_words() {
         (r#"{"colour":{}}"#, "colour: must be text, not an object"),
         (r#"{"inner":{}}"#, "inner.rule: is required"),
         (r#"{"inner":{"rule":"x","y":1}}"#, "inner.y: unknown field"),
+        (r#"{"inner":{"rule":"x","inner":1}}"#, "inner.inner: unknown field"),
         (r#"{"inner":["x"]}"#, "inner: must be an object, not a list"),
         (r#"{"mesage":"x"}"#, "mesage: unknown field"),
         (r#"{"a.b":"x"}"#, "a.b: unknown field"),
