@@ -131,7 +131,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Identity {
         }
         let authenticator = parts.extensions.get::<Authenticator>().cloned();
         let authenticator = authenticator.ok_or_else(|| {
-            ApiError::unexpected("the routes are not wrapped by shared::http::api")
+            ApiError::unexpected("the routes are not wrapped by rest::api")
         })?;
         authenticator.identify(&parts.headers).await
     }

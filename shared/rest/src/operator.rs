@@ -44,7 +44,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Operator {
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, ApiError> {
         let operator = parts.extensions.get::<Self>().cloned();
         operator.ok_or_else(|| {
-            ApiError::unexpected("the routes are not wrapped by shared::http::require_operator")
+            ApiError::unexpected("the routes are not wrapped by rest::require_operator")
         })
     }
 }
