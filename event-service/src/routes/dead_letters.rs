@@ -7,7 +7,7 @@ use axum::{Json, extract::State};
 use bus::{DETAIL_ATTRIBUTE, REASON_ATTRIBUTE, Received};
 use chrono::{DateTime, Utc};
 use contract::Reason;
-use rest::{Faults, LenientBody, LenientParams};
+use rest::{Faults, LenientBody, LenientParams, json::WholeNumber};
 use serde::{Deserialize, Serialize};
 use service::http::ApiError;
 use utoipa::{IntoParams, ToSchema};
@@ -123,8 +123,8 @@ pub(super) struct Redrive {
     #[serde(default)]
     queue: Queue,
     /// Largest number of messages to move.
-    #[schema(minimum = 1, maximum = 10000, default = 10000)]
-    max: Option<i64>,
+    #[schema(value_type = Option<i32>, minimum = 1, maximum = 10000, default = 10000)]
+    max: Option<WholeNumber>,
 }
 
 /// Result of a redrive.
@@ -182,9 +182,9 @@ pub(super) async fn redrive(
     Ok(Json(Redriven { moved }))
 }
 
-fn checked_max(max: Option<i64>) -> Result<usize, ApiError> {
+fn checked_max(max: Option<WholeNumber>) -> Result<usize, ApiError> {
     let Some(max) = max else { return Ok(MAX_MOVED) };
-    let checked = usize::try_from(max).ok().filter(|max| (1..=MAX_MOVED).contains(max));
+    let checked = usize::try_from(max.get()).ok().filter(|max| (1..=MAX_MOVED).contains(max));
     checked.ok_or_else(|| ApiError::invalid(format!("max: must be between 1 and {MAX_MOVED}")))
 }
 

@@ -53,10 +53,9 @@ pub(super) struct ReadAll {
     up_to: Option<DateTime<Utc>>,
 }
 
-/// Empty object.
-#[derive(Debug, Deserialize, ToSchema)]
+/// A body without fields.
+#[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[schema(example = json!({}))]
 pub(super) struct EmptyBody {}
 
 /// Change of read marks.
@@ -102,7 +101,6 @@ pub(super) async fn unread_count(
         ),
         IdempotencyKeyHeader,
     ),
-    request_body(content = Option<EmptyBody>, description = "No body, or an empty object"),
     responses(
         (
             status = 200,
@@ -141,7 +139,6 @@ pub(super) async fn read(
         ),
         IdempotencyKeyHeader,
     ),
-    request_body(content = Option<EmptyBody>, description = "No body, or an empty object"),
     responses(
         (
             status = 200,

@@ -22,6 +22,12 @@ use crate::reminder::{
 /// Fault of a rule without any occurrence.
 pub(super) const NEVER_FIRES: &str = "recurrence.rrule: must yield at least one occurrence";
 
+/// Minutes before `date` at which it is delivered.
+#[derive(ToSchema)]
+#[schema(minimum = 0, maximum = 40320)]
+#[expect(dead_code, reason = "describes the entries of a list, which are parsed as whole numbers")]
+pub(super) struct NotifyOffset(i32);
+
 /// A reminder to create. Fields that are left out have their defaults.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -43,8 +49,8 @@ pub(super) struct NewReminder {
     /// Minutes before `date` at which it is delivered. Cannot be combined with `notifyOffsets`.
     #[schema(value_type = Option<i32>, minimum = 0, maximum = 40320, default = 0)]
     notify_offset: Option<WholeNumber>,
-    /// Several values of `notifyOffset`, each 0 to 40,320.
-    #[schema(value_type = Option<Vec<i32>>, min_items = 1, max_items = 5)]
+    /// Several values of `notifyOffset`.
+    #[schema(value_type = Option<Vec<NotifyOffset>>, min_items = 1, max_items = 5)]
     notify_offsets: Option<Vec<WholeNumber>>,
     /// One channel. If `channels` is given too, it must be one of them.
     notify_type: Option<Channel>,
@@ -108,9 +114,9 @@ pub(super) struct ReminderChange {
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = i32, required = false, minimum = 0, maximum = 40320)]
     notify_offset: Option<WholeNumber>,
-    /// Several values of `notifyOffset`, each 0 to 40,320, which replace all present ones.
+    /// Several values of `notifyOffset`, which replace all present ones.
     #[serde(default, deserialize_with = "given")]
-    #[schema(value_type = Vec<i32>, required = false, min_items = 1, max_items = 5)]
+    #[schema(value_type = Vec<NotifyOffset>, required = false, min_items = 1, max_items = 5)]
     notify_offsets: Option<Vec<WholeNumber>>,
     /// One channel, which replaces all present ones. If `channels` is given too, it must be one of
     /// them.

@@ -12,7 +12,7 @@ use rest::{
     idempotency::{self, Start},
     json::{self, Lenient},
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use service::{
     http::{ApiError, ErrorBody, FieldFault, Reason},
@@ -44,7 +44,8 @@ const MAX_ENTRIES: usize = 1_000;
 const MAX_ENTRY_BYTES: usize = 512 * 1024;
 
 /// Reminders to create.
-#[derive(ToSchema)]
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[schema(example = json!(examples::bulk()))]
 #[expect(dead_code, reason = "describes the body; each entry is parsed and refused separately")]
 pub(super) struct BulkRequest {

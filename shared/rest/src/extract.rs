@@ -69,9 +69,8 @@ impl<S: Send + Sync> FromRequest<S> for RawBody {
     async fn from_request(request: Request, _state: &S) -> Result<Self, ApiError> {
         let (parts, mut body) = request.with_limited_body().into_parts();
         let memory = parts.extensions.get::<BodyMemory>();
-        let memory = memory.ok_or_else(|| {
-            ApiError::unexpected("the routes are not wrapped by rest::api")
-        })?;
+        let memory = memory
+            .ok_or_else(|| ApiError::unexpected("the routes are not wrapped by rest::api"))?;
         let caller = parts.extensions.get::<Caller>().map_or(0, |caller| caller.key);
         let mut memory = memory.hold(caller);
         let mut bytes = BytesMut::new();

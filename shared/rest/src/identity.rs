@@ -130,9 +130,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Identity {
             return caller.identity.clone();
         }
         let authenticator = parts.extensions.get::<Authenticator>().cloned();
-        let authenticator = authenticator.ok_or_else(|| {
-            ApiError::unexpected("the routes are not wrapped by rest::api")
-        })?;
+        let authenticator = authenticator
+            .ok_or_else(|| ApiError::unexpected("the routes are not wrapped by rest::api"))?;
         authenticator.identify(&parts.headers).await
     }
 }

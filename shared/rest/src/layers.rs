@@ -46,8 +46,7 @@ impl<S: Send + Sync> FromRequestParts<S> for RequestContext {
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, ApiError> {
         let context = parts.extensions.get::<Self>().copied();
-        context
-            .ok_or_else(|| ApiError::unexpected("the routes are not wrapped by rest::api"))
+        context.ok_or_else(|| ApiError::unexpected("the routes are not wrapped by rest::api"))
     }
 }
 

@@ -194,9 +194,9 @@ fn names_faulty_field_of_data_in_plain_words() {
         (
             json!({"notifyOffsets": ["s3cret"]}),
             "2",
-            "notifyOffsets: must be a whole number, not text",
+            "notifyOffsets[0]: must be a whole number, not text",
         ),
-        (json!({"channels": ["s3cret"]}), "2", "channels: must be push or email"),
+        (json!({"channels": ["s3cret"]}), "2", "channels[0]: must be push or email"),
         (json!({"channels": {}}), "2", "channels: must be a list, not an object"),
         (json!({"recurrence": {"gap": "skip"}}), "2", "recurrence.rrule: is required"),
         (
@@ -212,6 +212,7 @@ fn names_faulty_field_of_data_in_plain_words() {
         (json!({"notifyType": 7}), "", "notifyType: must be text or a list of texts"),
         (json!({"channels": "s3cret"}), "", "channels: must be one of push, email"),
         (json!({"message": null}), "", "message: must be text, not null"),
+        (json!({"data": {"s3cret": 1}}), "2", "data: must be text, not a whole number"),
     ] {
         assert_eq!(reminder(changes, schema), format!("{prefix}{expected}"));
     }
