@@ -17,11 +17,11 @@ use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    command_relay::CommandRelay,
     config::Config,
-    scheduler::{Scheduler, Settings},
     store::{SESSION, Store},
+    tasks::scheduler::{Scheduler, Settings},
     telemetry::METRICS,
+    usecases::publish_commands::CommandRelay,
 };
 
 /// The service as its command line sees it.

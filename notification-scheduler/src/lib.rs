@@ -7,16 +7,12 @@
 
 pub mod app;
 mod backoff;
-mod claim_interval;
-mod command_relay;
 pub mod config;
-pub mod events;
-mod release;
-pub mod scheduler;
-mod series;
+pub mod domain;
 pub mod store;
+pub mod tasks;
 mod telemetry;
-mod user_rate_limit;
+pub mod usecases;
 
 pub use app::{App, NotificationScheduler, migrate};
 pub use config::Config;

@@ -4,9 +4,7 @@
 
 mod claim;
 mod commands;
-mod next_occurrences;
 mod quarantine;
-mod unpublished;
 
 use std::time::Duration;
 
@@ -16,7 +14,9 @@ use db::{StoredTime, interval};
 use sqlx::{PgExecutor, PgPool};
 use uuid::Uuid;
 
-pub use claim::{Batch, UserKey};
+use crate::{domain::user_key::UserKey, usecases::compute_next_occurrences as next_occurrences};
+
+pub use claim::Batch;
 
 /// Planner settings of the scheduler's sessions: by the index of due occurrences and by keys,
 /// whatever the statistics say of a table that was just filled.
@@ -40,7 +40,7 @@ pub struct StoreError {
 }
 
 impl StoreError {
-    fn of<E: Into<Box<dyn std::error::Error + Send + Sync>>>(
+    pub(crate) fn of<E: Into<Box<dyn std::error::Error + Send + Sync>>>(
         action: &'static str,
     ) -> impl FnOnce(E) -> Self {
         move |source| Self { action, source: source.into() }
@@ -129,7 +129,7 @@ pub struct Marked {
 /// Occurrences and their leases.
 #[derive(Debug, Clone)]
 pub struct Store {
-    pool: PgPool,
+    pub(crate) pool: PgPool,
     lease: Duration,
 }
 

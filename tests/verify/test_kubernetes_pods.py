@@ -50,7 +50,7 @@ def longest_drain(service):
         "event-service": max(requests, batch) + outbox,
         # Two loops claim, and are waited for one after the other.
         "notification-scheduler": 2
-        * seconds("notification-scheduler/src/scheduler.rs", of("DRAIN")),
+        * seconds("notification-scheduler/src/tasks/scheduler.rs", of("DRAIN")),
         "notification-service": max(requests, batch + sends + results) + outbox,
     }[service]
 

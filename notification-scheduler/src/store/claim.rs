@@ -14,12 +14,8 @@ use db::StoredTime;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-mod user_key;
-
-pub use user_key::UserKey;
-use user_key::ranges_between;
-
 use super::{Claimed, Store, StoreError, interval};
+use crate::domain::user_key::{UserKey, ranges_between};
 
 /// Occurrences claimed together.
 #[derive(Debug, Clone)]

@@ -81,7 +81,7 @@ impl Store {
     ///
     /// # Errors
     /// When the statement fails; the leases then run out by themselves.
-    pub(super) async fn keep_pending(
+    pub(crate) async fn keep_pending(
         &self,
         claims: &[&Claimed],
         status: PublishStatus,

@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, time::Duration};
 
-use notification_scheduler::{events, store::UserKey};
+use notification_scheduler::domain::{events, user_key::UserKey};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 

@@ -8,8 +8,8 @@ use bus::{
 };
 use contract::Envelope;
 use notification_scheduler::{
-    scheduler::{Scheduler, Settings},
     store::{Claimed, SESSION, Store},
+    tasks::scheduler::{Scheduler, Settings},
 };
 use sqlx::{
     PgPool,

@@ -3,7 +3,7 @@
 use std::{collections::HashSet, time::Duration};
 
 use notification_scheduler::{
-    events::{self, UnpublishedOutcome},
+    domain::events::{self, UnpublishedOutcome},
     store::{Claimed, PublishStatus, Store},
 };
 

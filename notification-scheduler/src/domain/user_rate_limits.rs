@@ -16,7 +16,7 @@ use bus::AdaptiveRate;
 use chrono::{DateTime, Utc};
 use tokio::time::Instant;
 
-use crate::store::UserKey;
+use crate::domain::user_key::UserKey;
 
 /// Largest number of backlogged users. Each one costs a claim another range of the index; users
 /// beyond these are not limited.

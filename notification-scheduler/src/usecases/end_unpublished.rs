@@ -8,8 +8,11 @@ use service::outbox::OutboxMessage;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{Claimed, NoLongerPending, PublishStatus, Store, StoreError, next_occurrences};
-use crate::events::{UnpublishedOutcome, ended, outbox_message};
+use crate::{
+    domain::events::{UnpublishedOutcome, ended, outbox_message},
+    store::{Claimed, NoLongerPending, PublishStatus, Store, StoreError},
+    usecases::compute_next_occurrences as next_occurrences,
+};
 
 const ACTION: &str = "end occurrences that are not to be published";
 

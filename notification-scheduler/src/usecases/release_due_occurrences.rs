@@ -12,9 +12,11 @@ use uuid::Uuid;
 
 use crate::{
     backoff::Backoff,
-    events::{self, UnpublishedOutcome},
+    domain::{
+        events::{self, UnpublishedOutcome},
+        user_rate_limits::UserRateLimits,
+    },
     store::{Batch, Claimed, PublishStatus, Store},
-    user_rate_limit::UserRateLimits,
 };
 
 /// Part of a lease that is reserved for publishing and marking: if less is left, a batch is not

@@ -19,8 +19,10 @@ use sqlx::{PgConnection, PgExecutor, PgPool};
 use tokio::task::spawn_blocking;
 use uuid::Uuid;
 
-use super::{Claimed, NoLongerPending, Store, StoreError};
-use crate::series::{NewRow, NextRows, Series};
+use crate::{
+    domain::series::{NewRow, NextRows, Series},
+    store::{Claimed, NoLongerPending, Store, StoreError},
+};
 
 /// Largest number of occurrences created at once of a series that fell behind; the rest follow with
 /// the next release.
@@ -35,7 +37,7 @@ const ACTION: &str = "create the next occurrences of a series";
 
 /// Next occurrences of series, by notification.
 #[derive(Default)]
-pub(super) struct FollowingOccurrences {
+pub(crate) struct FollowingOccurrences {
     next: HashMap<Uuid, NextRows>,
     /// Versions of notifications whose rules this binary cannot read.
     unreadable: HashMap<Uuid, i64>,
@@ -44,14 +46,14 @@ pub(super) struct FollowingOccurrences {
 impl FollowingOccurrences {
     /// Returns `true` if an occurrence must stay pending because this binary cannot read its
     /// recurrence rule.
-    pub(super) fn must_stay_pending(&self, claimed: &Claimed) -> bool {
+    pub(crate) fn must_stay_pending(&self, claimed: &Claimed) -> bool {
         self.unreadable.contains_key(&claimed.notification_id)
     }
 }
 
 /// Computes the occurrences that follow some claims, before the transaction in which they are
 /// marked.
-pub(super) async fn prepare(
+pub(crate) async fn prepare(
     pool: &PgPool,
     claims: &[&Claimed],
 ) -> Result<FollowingOccurrences, StoreError> {
@@ -97,7 +99,7 @@ async fn evaluate<T: Send + 'static>(
 
 /// Locks the recurring notifications of some claims, in the order of their ids, and computes anew
 /// the occurrences of those that have changed since.
-pub(super) async fn lock(
+pub(crate) async fn lock(
     connection: &mut PgConnection,
     claims: &[&Claimed],
     mut prepared: FollowingOccurrences,
@@ -233,7 +235,7 @@ impl Row {
 }
 
 /// Creates the occurrences that follow those which are no longer pending.
-pub(super) async fn insert_following(
+pub(crate) async fn insert_following(
     connection: &mut PgConnection,
     following: &FollowingOccurrences,
     gone: &[NoLongerPending],

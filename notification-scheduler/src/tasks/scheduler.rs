@@ -5,7 +5,7 @@
 //! the beginning, for occurrences that were created late, returned, or left by a crash; it runs the
 //! less often the longer a claim takes.
 //!
-//! While some user has more due than the rate limit allows (`user_rate_limit`), both loops pass
+//! While some user has more due than the rate limit allows (`user_rate_limits`), both loops pass
 //! over that user, and the first one also claims what the limit allows.
 
 use std::{
@@ -26,10 +26,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     backoff::Backoff,
-    claim_interval::{self, MIN_INTERVAL},
-    release::Releaser,
-    store::{Batch, Claimed, PublishStatus, Store, UserKey},
-    user_rate_limit::{self, Candidate, UserRateLimits},
+    domain::{
+        claim_interval::{self, MIN_INTERVAL},
+        user_key::UserKey,
+        user_rate_limits::{self, Candidate, UserRateLimits},
+    },
+    store::{Batch, Claimed, PublishStatus, Store},
+    usecases::release_due_occurrences::Releaser,
 };
 
 /// Settings of a scheduler.
@@ -168,7 +171,7 @@ impl Scheduler {
             let ordinary =
                 batch.claimed.iter().filter(|claimed| claimed.content.priority != Priority::High);
             let first_due_at = ordinary.map(|claimed| claimed.due_at).min();
-            let spent = user_rate_limit::Allowance { limit, ..allowance };
+            let spent = user_rate_limits::Allowance { limit, ..allowance };
             self.rate_limits().record_claim(spent, batch.leased(), first_due_at, Instant::now());
             self.release(batch, permit, releasing, shutdown);
         }

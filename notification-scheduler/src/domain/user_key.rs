@@ -20,7 +20,7 @@ impl UserKey {
 }
 
 /// Returns the ranges of keys, both bounds included, between those of some users.
-pub(super) fn ranges_between(users: &[UserKey]) -> (Vec<i64>, Vec<i64>) {
+pub(crate) fn ranges_between(users: &[UserKey]) -> (Vec<i64>, Vec<i64>) {
     let mut users = users.to_vec();
     users.sort_unstable();
     users.dedup();

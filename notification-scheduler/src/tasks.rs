@@ -1,0 +1,3 @@
+//! Tasks that run until the shutdown.
+
+pub mod scheduler;
