@@ -18,10 +18,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     config::Config,
-    store::{SESSION, Store},
-    tasks::scheduler::{Scheduler, Settings},
+    store::{self, SESSION},
+    tasks::{
+        relay_commands::relay_commands,
+        scheduler::{Scheduler, Settings},
+    },
     telemetry::METRICS,
-    usecases::publish_commands::CommandRelay,
+    usecases::publish_commands::CommandPublisher,
 };
 
 /// The service as its command line sees it.
@@ -105,16 +108,17 @@ impl App {
     /// When the listener or a task fails.
     pub async fn run(self, shutdown: CancellationToken) -> anyhow::Result<()> {
         let Self { config, listeners, pool, bus, .. } = self;
-        let store = Store::new(pool.clone(), Settings::LEASE);
+        let topic = config.bus.notification_topic.clone();
         let settings = Settings {
             user_releases_per_second: config.user_releases_per_second,
-            ..Settings::new(config.bus.notification_topic.clone())
+            ..Settings::new(topic.clone())
         };
-        let scheduler = Scheduler::new(store.clone(), Arc::clone(&bus), settings);
-        let (commands_store, commands_bus) = (store.clone(), Arc::clone(&bus));
-        let commands_topic = config.bus.notification_topic.clone();
+        let scheduler = Scheduler::new(pool.clone(), Arc::clone(&bus), settings);
+        let commands =
+            CommandPublisher::new(pool.clone(), Arc::clone(&bus), topic, Settings::LEASE);
         let started = Started::default();
-        let readiness = started.check(readiness(store, scheduler.clone())).until(shutdown.clone());
+        let readiness = readiness(pool.clone(), scheduler.clone());
+        let readiness = started.check(readiness).until(shutdown.clone());
         // Health stays reachable while the rest drains.
         let stopped = CancellationToken::new();
         let admin_server =
@@ -127,8 +131,7 @@ impl App {
             topology: topology(&config.bus),
         };
         if startup.complete(&started, &shutdown).await {
-            let commands = CommandRelay::new(commands_store, commands_bus, commands_topic);
-            tokio::join!(scheduler.run(shutdown.clone()), commands.run(shutdown));
+            tokio::join!(scheduler.run(shutdown.clone()), relay_commands(commands, shutdown));
         }
         stopped.cancel();
         admin_server.await??;
@@ -137,11 +140,11 @@ impl App {
     }
 }
 
-fn readiness(store: Store, scheduler: Scheduler) -> admin::Readiness {
+fn readiness(pool: PgPool, scheduler: Scheduler) -> admin::Readiness {
     let database = move || {
-        let store = store.clone();
+        let pool = pool.clone();
         async move {
-            match store.has_tables().await {
+            match store::has_tables(&pool).await {
                 Ok(true) => Ok(()),
                 Ok(false) => {
                     Err("event-service's tables are missing: run its `migrate`".to_owned())

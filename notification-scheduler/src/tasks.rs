@@ -1,3 +1,4 @@
 //! Tasks that run until the shutdown.
 
+pub mod relay_commands;
 pub mod scheduler;

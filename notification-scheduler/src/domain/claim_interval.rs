@@ -1,18 +1,28 @@
-//! Time until the next claim. Pure.
+//! Time until the next claim.
 
 use std::time::Duration;
 
-use crate::store::NextDue;
+use chrono::{DateTime, Utc};
 
 /// Longest time between two claims: an occurrence that is created meanwhile may be due at once.
-pub(crate) const MAX_INTERVAL: Duration = Duration::from_millis(50);
+pub const MAX_INTERVAL: Duration = Duration::from_millis(50);
 /// Shortest time after a claim that was not full: a steady trickle is claimed in small batches, not
 /// one by one.
-pub(crate) const MIN_INTERVAL: Duration = Duration::from_millis(5);
+pub const MIN_INTERVAL: Duration = Duration::from_millis(5);
+
+/// Time of the next claim.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NextDue {
+    /// The database's time.
+    pub now: DateTime<Utc>,
+    /// Due time of the first pending occurrence without a lease.
+    pub due_at: Option<DateTime<Utc>>,
+}
 
 /// Returns the time until the next occurrence is due, by the database's clock: at most
 /// [`MAX_INTERVAL`], and at least [`MIN_INTERVAL`] if it is due but leased to another scheduler.
-pub(crate) fn until(next: NextDue) -> Duration {
+#[must_use]
+pub fn until(next: NextDue) -> Duration {
     let wait = match next.due_at {
         None => MAX_INTERVAL,
         Some(due_at) => (due_at - next.now).to_std().unwrap_or(MIN_INTERVAL),
@@ -22,20 +32,22 @@ pub(crate) fn until(next: NextDue) -> Duration {
 
 /// Returns the time between two full claims: at most an eighth of the time is spent in them,
 /// however long dead entries at the head of the index make one.
-pub(crate) fn between_full_claims(took: Duration) -> Duration {
+#[must_use]
+pub fn between_full_claims(took: Duration) -> Duration {
     (took * 8).clamp(MAX_INTERVAL, Duration::from_secs(10))
 }
 
 /// Returns the time between two claims while some user is backlogged. A claim passes over the index
 /// entries of the backlog, so at most an eighth of the time is spent in claims; other users wait at
 /// most half a second.
-pub(crate) fn while_backlogged(took: Duration) -> Duration {
+#[must_use]
+pub fn while_backlogged(took: Duration) -> Duration {
     (took * 8).clamp(MAX_INTERVAL, Duration::from_millis(500))
 }
 
 #[cfg(test)]
 mod tests {
-    use chrono::{DateTime, TimeDelta, Utc};
+    use chrono::TimeDelta;
 
     use super::*;
 

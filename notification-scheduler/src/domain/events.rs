@@ -5,10 +5,9 @@ use chrono::{DateTime, Utc};
 use contract::{
     DeliveryState, Event, EventType, OutcomeData, Reason, Schema, SendData, event_id_of,
 };
-use service::outbox::OutboxMessage;
 use uuid::Uuid;
 
-use crate::store::Claimed;
+use super::claim::Claimed;
 
 /// Outcome of an occurrence that is not published.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,7 +53,11 @@ impl UnpublishedOutcome {
 pub fn send(claimed: Claimed) -> Event<SendData> {
     Event {
         event_type: EventType::NotificationSend,
-        event_id: event_id_of(&format!("{}\n{}", claimed.id.simple(), EventType::NotificationSend)),
+        event_id: event_id_of(&format!(
+            "{}\n{}",
+            claimed.lease.id.simple(),
+            EventType::NotificationSend
+        )),
         occurred_at: claimed.due_at,
         user_id: claimed.user_id,
         user_email: claimed.user_email,
@@ -63,7 +66,7 @@ pub fn send(claimed: Claimed) -> Event<SendData> {
         schema: Schema::V2,
         traceparent: claimed.traceparent,
         data: SendData {
-            occurrence_id: claimed.id.simple(),
+            occurrence_id: claimed.lease.id.simple(),
             source: claimed.source,
             item_id: claimed.item_id,
             due_at: claimed.due_at,
@@ -81,7 +84,7 @@ pub fn send(claimed: Claimed) -> Event<SendData> {
 pub fn ended(claimed: &Claimed, end: UnpublishedOutcome, at: DateTime<Utc>) -> Event<OutcomeData> {
     Event {
         event_type: end.event_type(),
-        event_id: ended_id(claimed.id, end),
+        event_id: ended_id(claimed.lease.id, end),
         occurred_at: at,
         user_id: claimed.user_id.clone(),
         user_email: claimed.user_email.clone(),
@@ -90,7 +93,7 @@ pub fn ended(claimed: &Claimed, end: UnpublishedOutcome, at: DateTime<Utc>) -> E
         schema: Schema::V2,
         traceparent: claimed.traceparent,
         data: OutcomeData {
-            occurrence_id: claimed.id.simple(),
+            occurrence_id: claimed.lease.id.simple(),
             source: claimed.source.clone(),
             channel: None,
             device_id: None,
@@ -111,14 +114,4 @@ pub fn ended(claimed: &Claimed, end: UnpublishedOutcome, at: DateTime<Utc>) -> E
 
 fn ended_id(occurrence: Uuid, end: UnpublishedOutcome) -> Uuid {
     event_id_of(&format!("{}\n{}\n{}", occurrence.simple(), end.event_type(), end.reason()))
-}
-
-/// Encodes an outcome for the outbox.
-///
-/// # Errors
-/// When its data cannot be written as JSON.
-pub(crate) fn outbox_message(
-    event: &Event<OutcomeData>,
-) -> Result<OutboxMessage, serde_json::Error> {
-    OutboxMessage::of(event)
 }

@@ -1,4 +1,4 @@
-//! A recurring notification and the occurrences that follow. Pure.
+//! A recurring notification and the occurrences that follow.
 
 use std::collections::BTreeSet;
 
@@ -8,17 +8,26 @@ use recurrence::{Delivery, DeliverySchedule};
 use uuid::Uuid;
 
 /// A recurring notification.
-pub(crate) struct Series {
-    pub(crate) version: i64,
-    pub(crate) source: String,
-    pub(crate) item_id: String,
-    pub(crate) schedule: DeliverySchedule,
-    pub(crate) lifetime: TimeDelta,
-    pub(crate) acknowledged: Option<DateTime<Utc>>,
+#[derive(Debug)]
+pub struct Series {
+    /// Version of the item.
+    pub version: i64,
+    /// Source: `reminder` or `notification`.
+    pub source: String,
+    /// Item that the occurrences belong to.
+    pub item_id: String,
+    /// Times of delivery.
+    pub schedule: DeliverySchedule,
+    /// Time from a delivery time to its expiry.
+    pub lifetime: TimeDelta,
+    /// Time up to which the user has acknowledged occurrences.
+    pub acknowledged: Option<DateTime<Utc>>,
     /// Time at which its newest version was made: earlier occurrences are not created by it.
-    pub(crate) changed_at: DateTime<Utc>,
-    pub(crate) time_zone_database: Option<String>,
-    pub(crate) now: DateTime<Utc>,
+    pub changed_at: DateTime<Utc>,
+    /// Edition of the time zone data by which its pending occurrence was computed.
+    pub time_zone_database: Option<String>,
+    /// The database's time of the reading.
+    pub now: DateTime<Utc>,
 }
 
 impl Series {
@@ -39,19 +48,16 @@ impl Series {
 
     /// Returns `true` if an occurrence is superseded: its time is one of the series, and a later
     /// time of the series is due as well.
-    pub(crate) fn is_superseded(&self, due: DateTime<Utc>) -> bool {
+    #[must_use]
+    pub fn is_superseded(&self, due: DateTime<Utc>) -> bool {
         self.schedule.delivery_at(due).is_some()
             && self.schedule.after(due).next().is_some_and(|next| next.at <= self.now)
     }
 
     /// Computes the occurrences that follow the times which are no longer pending. They state a
     /// reason if the time zone data is not the edition that the series was computed with.
-    pub(crate) fn next(
-        &self,
-        passed: &BTreeSet<DateTime<Utc>>,
-        most: usize,
-        edition: &str,
-    ) -> NextRows {
+    #[must_use]
+    pub fn next(&self, passed: &BTreeSet<DateTime<Utc>>, most: usize, edition: &str) -> NextRows {
         let other = self.time_zone_database.as_deref().filter(|known| *known != edition);
         let reason = other.map(|_| Reason::TimeZoneDataChanged);
         let rows = self.following(passed, most).into_iter().map(|delivery| NewRow {
@@ -64,18 +70,25 @@ impl Series {
 }
 
 /// Next occurrences of one series, computed from one version of it.
-pub(crate) struct NextRows {
-    pub(crate) version: i64,
-    pub(crate) rows: Vec<NewRow>,
+#[derive(Debug)]
+pub struct NextRows {
+    /// The version.
+    pub version: i64,
+    /// The occurrences.
+    pub rows: Vec<NewRow>,
     /// Reason of the rows, if different time zone data may have moved them.
-    pub(crate) reason: Option<Reason>,
+    pub reason: Option<Reason>,
 }
 
 /// An occurrence to create.
-pub(crate) struct NewRow {
-    pub(crate) id: Uuid,
-    pub(crate) delivery: Delivery,
-    pub(crate) expires_at: DateTime<Utc>,
+#[derive(Debug)]
+pub struct NewRow {
+    /// Id of the occurrence.
+    pub id: Uuid,
+    /// Time of delivery, and date of the instance.
+    pub delivery: Delivery,
+    /// Time after which the occurrence is not sent.
+    pub expires_at: DateTime<Utc>,
 }
 
 #[cfg(test)]

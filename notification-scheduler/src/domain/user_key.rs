@@ -19,24 +19,36 @@ impl UserKey {
     }
 }
 
-/// Returns the ranges of keys, both bounds included, between those of some users.
-pub(crate) fn ranges_between(users: &[UserKey]) -> (Vec<i64>, Vec<i64>) {
-    let mut users = users.to_vec();
-    users.sort_unstable();
-    users.dedup();
-    let (mut above, mut below) = (vec![i64::MIN], Vec::with_capacity(users.len() + 1));
-    for [high, normal] in users.into_iter().map(UserKey::by_priority) {
-        match high.checked_sub(1) {
-            Some(last) => below.push(last),
-            None => drop(above.pop()),
+/// Ranges of keys.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyRanges {
+    /// First key of each range.
+    pub first: Vec<i64>,
+    /// Last key of each range.
+    pub last: Vec<i64>,
+}
+
+impl KeyRanges {
+    /// Returns the ranges between the keys of some users.
+    #[must_use]
+    pub fn between(users: &[UserKey]) -> Self {
+        let mut users = users.to_vec();
+        users.sort_unstable();
+        users.dedup();
+        let (mut first, mut last) = (vec![i64::MIN], Vec::with_capacity(users.len() + 1));
+        for [high, normal] in users.into_iter().map(UserKey::by_priority) {
+            match high.checked_sub(1) {
+                Some(before) => last.push(before),
+                None => drop(first.pop()),
+            }
+            match normal.checked_add(1) {
+                Some(after) => first.push(after),
+                None => return Self { first, last },
+            }
         }
-        match normal.checked_add(1) {
-            Some(first) => above.push(first),
-            None => return (above, below),
-        }
+        last.push(i64::MAX);
+        Self { first, last }
     }
-    below.push(i64::MAX);
-    (above, below)
 }
 
 #[cfg(test)]
@@ -45,9 +57,9 @@ mod tests {
 
     fn ranges(users: &[i64]) -> Vec<(i64, i64)> {
         let users: Vec<UserKey> = users.iter().copied().map(UserKey::of_row).collect();
-        let (above, below) = ranges_between(&users);
-        assert_eq!(above.len(), below.len());
-        above.into_iter().zip(below).collect()
+        let KeyRanges { first, last } = KeyRanges::between(&users);
+        assert_eq!(first.len(), last.len());
+        first.into_iter().zip(last).collect()
     }
 
     #[test]

@@ -1,22 +1,20 @@
-//! Rate limit of each user's releases. Pure.
+//! Rate limit of each user's releases.
 //!
 //! Each user has a token bucket. Occurrences beyond it are returned, and the user counts as
 //! backlogged: claims pass over that user, whose occurrences are then claimed separately as the
 //! bucket refills, until no more are found. Other users' occurrences are claimed as if the backlog
 //! did not exist, and the queue behind the topic stays short. While the topic is slow, buckets hold
-//! less and refill more slowly ([`AdaptiveRate`]). Every scheduler has its own buckets: with `n`
-//! replicas a user's limit is up to `n` times as large.
+//! less and refill more slowly. Every scheduler has its own buckets: with `n` replicas a user's
+//! limit is up to `n` times as large.
 
 use std::{
     collections::{BTreeMap, HashMap},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use bus::AdaptiveRate;
 use chrono::{DateTime, Utc};
-use tokio::time::Instant;
 
-use crate::domain::user_key::UserKey;
+use super::user_key::UserKey;
 
 /// Largest number of backlogged users. Each one costs a claim another range of the index; users
 /// beyond these are not limited.
@@ -28,24 +26,24 @@ const PURGE_EVERY: Duration = Duration::from_secs(1);
 
 /// Properties of an occurrence that the rate limit depends on.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Candidate {
+pub struct Candidate {
     /// The user.
-    pub(crate) user: UserKey,
+    pub user: UserKey,
     /// Time at which the occurrence is due.
-    pub(crate) due_at: DateTime<Utc>,
+    pub due_at: DateTime<Utc>,
     /// `true` if the priority is `high`.
-    pub(crate) is_urgent: bool,
+    pub is_urgent: bool,
 }
 
 /// A claim that is allowed for a backlogged user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Allowance {
+pub struct Allowance {
     /// The user.
-    pub(crate) user: UserKey,
+    pub user: UserKey,
     /// No occurrence of the backlog is due before this.
-    pub(crate) since: DateTime<Utc>,
+    pub since: DateTime<Utc>,
     /// Largest number of occurrences.
-    pub(crate) limit: usize,
+    pub limit: usize,
 }
 
 #[derive(Debug)]
@@ -56,29 +54,29 @@ struct Bucket {
 
 /// Rate limits of all users.
 #[derive(Debug)]
-pub(crate) struct UserRateLimits {
+pub struct UserRateLimits {
     /// Tokens a second, and in a full bucket.
-    pace: AdaptiveRate,
+    per_second: f64,
     buckets: HashMap<UserKey, Bucket>,
     backlogged: BTreeMap<UserKey, DateTime<Utc>>,
     purged_at: Instant,
 }
 
 impl UserRateLimits {
-    /// Creates limits of `per_second` releases a second while the topic is quick, and as many at
-    /// once.
-    pub(crate) fn new(per_second: u32, now: Instant) -> Self {
-        Self {
-            pace: AdaptiveRate::new(per_second, now),
-            buckets: HashMap::new(),
-            backlogged: BTreeMap::new(),
-            purged_at: now,
-        }
+    /// Creates limits of `per_second` releases a second, and as many at once.
+    #[must_use]
+    pub fn new(per_second: f64, now: Instant) -> Self {
+        Self { per_second, buckets: HashMap::new(), backlogged: BTreeMap::new(), purged_at: now }
+    }
+
+    /// Sets the releases of one user a second.
+    pub fn set_rate(&mut self, per_second: f64) {
+        self.per_second = per_second;
     }
 
     /// Decides for each claimed occurrence whether it is released now. Of one user's, urgent ones
     /// come before others, and earlier ones before later ones.
-    pub(crate) fn admit(&mut self, candidates: &[Candidate], now: Instant) -> Vec<bool> {
+    pub fn admit(&mut self, candidates: &[Candidate], now: Instant) -> Vec<bool> {
         self.purge(now);
         let mut order: Vec<usize> = (0..candidates.len()).collect();
         order.sort_by_key(|position| {
@@ -94,28 +92,17 @@ impl UserRateLimits {
         admitted
     }
 
-    /// Records the duration of a publish, and returns the limit: releases of one user a second.
-    pub(crate) fn record_publish(
-        &mut self,
-        messages: usize,
-        took: Duration,
-        succeeded: bool,
-        now: Instant,
-    ) -> f64 {
-        self.pace.record(messages, took, succeeded, now);
-        self.pace.per_second()
-    }
-
     /// Returns the users that claims pass over.
-    pub(crate) fn backlogged(&self) -> Vec<UserKey> {
+    #[must_use]
+    pub fn backlogged(&self) -> Vec<UserKey> {
         self.backlogged.keys().copied().collect()
     }
 
     /// Returns the claims that are allowed for backlogged users now.
-    pub(crate) fn allowances(&mut self, now: Instant) -> Vec<Allowance> {
+    pub fn allowances(&mut self, now: Instant) -> Vec<Allowance> {
         let users: Vec<(UserKey, DateTime<Utc>)> =
             self.backlogged.iter().map(|(user, since)| (*user, *since)).collect();
-        let worth = (self.pace.per_second() * MIN_CLAIM_FRACTION).max(1.0);
+        let worth = (self.per_second * MIN_CLAIM_FRACTION).max(1.0);
         let allowance = |(user, since)| {
             let tokens = self.bucket(user, now).tokens;
             (tokens >= worth).then_some(Allowance { user, since, limit: tokens as usize })
@@ -125,7 +112,7 @@ impl UserRateLimits {
 
     /// Records the result of an allowed claim: the number of occurrences, and the due time of the
     /// first that is not urgent. A claim with fewer occurrences than allowed ends the backlog.
-    pub(crate) fn record_claim(
+    pub fn record_claim(
         &mut self,
         allowance: Allowance,
         claimed: usize,
@@ -166,7 +153,7 @@ impl UserRateLimits {
     }
 
     fn bucket(&mut self, user: UserKey, now: Instant) -> &mut Bucket {
-        let full = self.pace.per_second();
+        let full = self.per_second;
         let bucket = self.buckets.entry(user).or_insert(Bucket { tokens: full, filled_at: now });
         let elapsed = now.saturating_duration_since(bucket.filled_at).as_secs_f64();
         bucket.tokens = elapsed.mul_add(full, bucket.tokens).min(full);
@@ -201,19 +188,19 @@ mod tests {
         Candidate { user: UserKey::of_row(user), due_at: due(seconds), is_urgent }
     }
 
-    #[tokio::test]
-    async fn admits_users_within_limit() {
+    #[test]
+    fn admits_users_within_limit() {
         let now = Instant::now();
-        let mut rate_limits = UserRateLimits::new(2, now);
+        let mut rate_limits = UserRateLimits::new(2.0, now);
         let candidates = [of(1, 0, false), of(3, 0, false), of(1, 1, false), of(3, 1, false)];
         assert_eq!(rate_limits.admit(&candidates, now), [true; 4]);
         assert!(rate_limits.backlogged().is_empty());
     }
 
-    #[tokio::test]
-    async fn rejects_occurrences_beyond_users_limit() {
+    #[test]
+    fn rejects_occurrences_beyond_users_limit() {
         let now = Instant::now();
-        let mut rate_limits = UserRateLimits::new(2, now);
+        let mut rate_limits = UserRateLimits::new(2.0, now);
         let candidates =
             [of(1, 5, false), of(1, 6, false), of(1, 7, true), of(1, 8, false), of(3, 9, false)];
         assert_eq!(rate_limits.admit(&candidates, now), [true, false, true, false, true]);
@@ -223,28 +210,25 @@ mod tests {
         assert_eq!(rate_limits.allowances(now + SECOND), [allowance]);
     }
 
-    #[tokio::test]
-    async fn lowers_limit_while_topic_is_slow() {
+    #[test]
+    fn admits_fewer_at_lower_rate() {
         let now = Instant::now();
-        let mut rate_limits = UserRateLimits::new(4, now);
-        let then = now + SECOND;
-        assert_eq!(rate_limits.record_publish(1, SECOND, true, then), 1.0);
+        let mut rate_limits = UserRateLimits::new(4.0, now);
+        rate_limits.set_rate(1.0);
         assert_eq!(
-            rate_limits.admit(&[of(1, 5, false), of(1, 6, false), of(3, 5, false)], then),
+            rate_limits.admit(&[of(1, 5, false), of(1, 6, false), of(3, 5, false)], now),
             [true, false, true]
         );
-        rate_limits.record_publish(1, 100 * SECOND, true, then + SECOND);
         assert_eq!(
-            rate_limits.admit(&[of(1, 7, false), of(5, 7, false)], then + SECOND),
-            [true, true],
-            "nobody waits for ever"
+            rate_limits.admit(&[of(1, 7, false), of(5, 7, false)], now + SECOND),
+            [true, true]
         );
     }
 
-    #[tokio::test]
-    async fn ends_backlog_when_a_claim_finds_no_more() {
+    #[test]
+    fn ends_backlog_when_a_claim_finds_no_more() {
         let now = Instant::now();
-        let mut rate_limits = UserRateLimits::new(1, now);
+        let mut rate_limits = UserRateLimits::new(1.0, now);
         rate_limits.admit(&[of(1, 5, false), of(1, 6, false)], now);
         let allowance = rate_limits.allowances(now + SECOND)[0];
         rate_limits.record_claim(allowance, 1, Some(due(6)), now + SECOND);
@@ -254,10 +238,10 @@ mod tests {
         assert!(rate_limits.backlogged().is_empty());
     }
 
-    #[tokio::test]
-    async fn admits_users_beyond_most_backlogged() {
+    #[test]
+    fn admits_users_beyond_most_backlogged() {
         let now = Instant::now();
-        let mut rate_limits = UserRateLimits::new(1, now);
+        let mut rate_limits = UserRateLimits::new(1.0, now);
         let users = 2 * MAX_BACKLOGGED as i64;
         let candidates: Vec<Candidate> =
             (0..users).flat_map(|user| [of(2 * user, 0, false), of(2 * user, 0, false)]).collect();
@@ -269,10 +253,10 @@ mod tests {
         );
     }
 
-    #[tokio::test]
-    async fn purges_full_buckets() {
+    #[test]
+    fn purges_full_buckets() {
         let now = Instant::now();
-        let mut rate_limits = UserRateLimits::new(10, now);
+        let mut rate_limits = UserRateLimits::new(10.0, now);
         let candidates: Vec<Candidate> = (0..100).map(|user| of(2 * user, 0, false)).collect();
         rate_limits.admit(&candidates, now);
         rate_limits.admit(&[of(1_000, 0, false)], now + 2 * SECOND);

@@ -4,24 +4,24 @@
 use std::time::Duration;
 
 use contract::Reason;
-use uuid::Uuid;
+use db::interval;
+use sqlx::PgExecutor;
 
-use super::{Claimed, PublishStatus, Store, StoreError, interval, sorted_keys};
+use super::arrays;
+use crate::domain::claim::{Lease, PublishStatus};
 
-/// Time for which an occurrence is quarantined whose notification or recurrence rule this binary
-/// cannot read.
-const QUARANTINE: Duration = Duration::from_secs(60);
-
-impl Store {
-    /// Cancels occurrences whose notification is deleted or missing. Returns the number cancelled,
-    /// without those that a change has cancelled before.
-    ///
-    /// # Errors
-    /// When the statement fails; the leases then run out by themselves.
-    pub async fn end_orphans(&self, orphans: &[(Uuid, i32)]) -> Result<u64, StoreError> {
-        let (ids, fences): (Vec<Uuid>, Vec<i32>) = orphans.iter().copied().unzip();
-        let ended = sqlx::query!(
-            "update occurrences set state = 'cancelled', outcome_at = now(), reason = case
+/// Cancels occurrences whose notification is deleted or missing. Returns the number cancelled,
+/// without those that a change has cancelled before.
+///
+/// # Errors
+/// When the statement fails; the leases then run out by themselves.
+pub async fn cancel_orphans(
+    executor: impl PgExecutor<'_>,
+    orphans: &[Lease],
+) -> Result<u64, sqlx::Error> {
+    let (ids, fences) = arrays(orphans);
+    let ended = sqlx::query!(
+        "update occurrences set state = 'cancelled', outcome_at = now(), reason = case
                  when exists (select from notifications as n where n.id = notification_id) then $3
                  else $4
              end
@@ -30,27 +30,30 @@ impl Store {
                and not exists (
                    select from notifications as n
                    where n.id = occurrences.notification_id and n.state = 'active')",
-            &ids,
-            &fences,
-            Reason::Deleted.as_str(),
-            Reason::Erased.as_str(),
-        )
-        .execute(&self.pool)
-        .await
-        .map_err(StoreError::of("end occurrences without a notification"))?;
-        Ok(ended.rows_affected())
-    }
+        &ids,
+        &fences,
+        Reason::Deleted.as_str(),
+        Reason::Erased.as_str(),
+    )
+    .execute(executor)
+    .await?;
+    Ok(ended.rows_affected())
+}
 
-    /// Quarantines occurrences that cannot be read: they are not claimed for a minute, and their
-    /// reason is shown in the timeline. Those that have expired end, unless they recur: the series
-    /// would end with them.
-    ///
-    /// # Errors
-    /// When the statement fails; the leases then run out by themselves.
-    pub async fn quarantine(&self, claims: &[(Uuid, i32)]) -> Result<(), StoreError> {
-        let (ids, fences): (Vec<Uuid>, Vec<i32>) = claims.iter().copied().unzip();
-        sqlx::query!(
-            "with claimed as materialized (
+/// Quarantines occurrences that cannot be read: they are not claimed for a time, and their reason
+/// is shown in the timeline. Those that have expired end, unless they recur: the series would end
+/// with them.
+///
+/// # Errors
+/// When the statement fails; the leases then run out by themselves.
+pub async fn quarantine(
+    executor: impl PgExecutor<'_>,
+    leases: &[Lease],
+    duration: Duration,
+) -> Result<(), sqlx::Error> {
+    let (ids, fences) = arrays(leases);
+    sqlx::query!(
+        "with claimed as materialized (
                  select occurrences.id, now() > expires_at and not exists (
                      select from notifications as n where n.id = occurrences.notification_id
                          and n.recurrence is not null) as ends
@@ -64,46 +67,41 @@ impl Store {
                  state = case when ends then 'suppressed' else state end, outcome_at = case
                      when ends then now() end
              from claimed where occurrences.id = claimed.id",
-            &ids,
-            &fences,
-            interval(QUARANTINE),
-            Reason::Unreadable.as_str(),
-        )
-        .execute(&self.pool)
-        .await
-        .map_err(StoreError::of("set aside what cannot be read"))?;
-        Ok(())
-    }
+        &ids,
+        &fences,
+        interval(duration),
+        Reason::Unreadable.as_str(),
+    )
+    .execute(executor)
+    .await?;
+    Ok(())
+}
 
-    /// Keeps occurrences pending whose recurrence rule this binary cannot read, for a minute at a
-    /// time. Occurrences that were published count as published: they are not published again, and
-    /// a binary that can create the next one marks them.
-    ///
-    /// # Errors
-    /// When the statement fails; the leases then run out by themselves.
-    pub(crate) async fn keep_pending(
-        &self,
-        claims: &[&Claimed],
-        status: PublishStatus,
-    ) -> Result<(), StoreError> {
-        if claims.is_empty() {
-            return Ok(());
-        }
-        let (ids, fences) = sorted_keys(claims.iter().copied());
-        sqlx::query!(
-            "update occurrences set lease_until = now() + $3, reason = $5,
+/// Keeps occurrences pending whose recurrence rule this binary cannot read, for a time. Occurrences
+/// that were published count as published: they are not published again, and a binary that can
+/// create the next one marks them.
+///
+/// # Errors
+/// When the statement fails; the leases then run out by themselves.
+pub async fn keep_pending(
+    executor: impl PgExecutor<'_>,
+    leases: &[Lease],
+    duration: Duration,
+    status: PublishStatus,
+) -> Result<(), sqlx::Error> {
+    let (ids, fences) = arrays(leases);
+    sqlx::query!(
+        "update occurrences set lease_until = now() + $3, reason = $5,
                  released_at = case when $4 then coalesce(released_at, now()) else released_at end
              from unnest($1::uuid[], $2::int[]) as claim (id, fence)
              where occurrences.id = claim.id and occurrences.fence = claim.fence and pending",
-            &ids,
-            &fences,
-            interval(QUARANTINE),
-            status == PublishStatus::Unknown,
-            Reason::Unreadable.as_str(),
-        )
-        .execute(&self.pool)
-        .await
-        .map_err(StoreError::of("set aside occurrences of series that cannot be followed"))?;
-        Ok(())
-    }
+        &ids,
+        &fences,
+        interval(duration),
+        status == PublishStatus::Unknown,
+        Reason::Unreadable.as_str(),
+    )
+    .execute(executor)
+    .await?;
+    Ok(())
 }

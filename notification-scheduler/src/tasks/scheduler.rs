@@ -5,18 +5,15 @@
 //! the beginning, for occurrences that were created late, returned, or left by a crash; it runs the
 //! less often the longer a claim takes.
 //!
-//! While some user has more due than the rate limit allows (`user_rate_limits`), both loops pass
-//! over that user, and the first one also claims what the limit allows.
+//! While some user has more due than the rate limit allows
+//! ([`limit_user_releases`](crate::usecases::limit_user_releases)), both loops pass over that user,
+//! and the first one also claims what the limit allows.
 
-use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use bus::SharedBus;
-use chrono::{DateTime, Utc};
-use contract::Priority;
 use service::shutdown::spawn_essential;
+use sqlx::PgPool;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     task::JoinSet,
@@ -27,12 +24,13 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     backoff::Backoff,
     domain::{
+        claim::{Batch, PublishStatus},
         claim_interval::{self, MIN_INTERVAL},
-        user_key::UserKey,
-        user_rate_limits::{self, Candidate, UserRateLimits},
     },
-    store::{Batch, Claimed, PublishStatus, Store},
-    usecases::release_due_occurrences::Releaser,
+    usecases::{
+        claim_due_occurrences::DueOccurrences, claim_next_batch::BatchClaimer,
+        limit_user_releases::ReleaseLimits, release_due_occurrences::Releaser,
+    },
 };
 
 /// Settings of a scheduler.
@@ -40,7 +38,7 @@ use crate::{
 pub struct Settings {
     /// Topic that is published to (`NOTIFICATION_TOPIC_ARN`).
     pub topic: String,
-    /// Duration of a lease; the same as the store's.
+    /// Duration of a lease.
     pub lease: Duration,
     /// Largest number of occurrences claimed together.
     pub batch: usize,
@@ -66,50 +64,44 @@ impl Settings {
 /// by another scheduler, with the same ids.
 const DRAIN: Duration = Duration::from_secs(20);
 
-/// Time after the start, or after a failure of the database or the topic, in which occurrences that
-/// were due before it count as possibly changed: the outage may have delayed changes as well.
-/// notification-service waits for those changes.
-const UNCERTAIN_FOR: Duration = Duration::from_secs(10);
-
 /// One scheduler; any number share a database.
 #[derive(Clone)]
 pub struct Scheduler {
-    store: Store,
-    settings: Settings,
+    claimer: Arc<BatchClaimer>,
     releaser: Arc<Releaser>,
+    limits: Arc<ReleaseLimits>,
+    /// Back-off of the topic.
+    topic: Arc<Backoff>,
     permits: Arc<Semaphore>,
-    database: Arc<Backoff>,
-    rate_limits: Arc<Mutex<UserRateLimits>>,
-    started: Instant,
+    /// Largest number of occurrences claimed together.
+    batch: usize,
 }
 
 impl Scheduler {
     /// A scheduler on a database and a bus.
     #[must_use]
-    pub fn new(store: Store, bus: SharedBus, settings: Settings) -> Self {
-        let rate_limits = Arc::new(Mutex::new(UserRateLimits::new(
-            settings.user_releases_per_second,
-            Instant::now(),
-        )));
-        let (topic, lease) = (settings.topic.clone(), settings.lease);
+    pub fn new(pool: PgPool, bus: SharedBus, settings: Settings) -> Self {
+        let Settings { topic, lease, batch, in_flight, user_releases_per_second } = settings;
+        let limits = Arc::new(ReleaseLimits::new(user_releases_per_second));
+        let backoff = Arc::<Backoff>::default();
+        let due = DueOccurrences::new(pool.clone(), lease);
+        let claimer = BatchClaimer::new(due, batch, Arc::clone(&limits), Arc::clone(&backoff));
         let releaser =
-            Arc::new(Releaser::new(store.clone(), bus, topic, lease, Arc::clone(&rate_limits)));
-        let permits = Arc::new(Semaphore::new(settings.in_flight));
+            Releaser::new(pool, bus, topic, lease, Arc::clone(&backoff), Arc::clone(&limits));
         Self {
-            store,
-            settings,
-            releaser,
-            permits,
-            database: Arc::default(),
-            rate_limits,
-            started: Instant::now(),
+            claimer: Arc::new(claimer),
+            releaser: Arc::new(releaser),
+            limits,
+            topic: backoff,
+            permits: Arc::new(Semaphore::new(in_flight)),
+            batch,
         }
     }
 
     /// Returns `true` if the last publish succeeded.
     #[must_use]
     pub fn topic_answers(&self) -> bool {
-        !self.releaser.topic.is_failing()
+        !self.topic.is_failing()
     }
 
     /// Runs until the token is cancelled, then waits for the batches in progress.
@@ -137,14 +129,14 @@ impl Scheduler {
         while let Some(permit) = self.permit(&shutdown).await {
             while releasing.try_join_next().is_some() {}
             let started = Instant::now();
-            let backlogged = self.rate_limits().backlogged();
-            let claimed = self.claim(not_before, &backlogged).await;
+            let backlogged = self.limits.backlogged();
+            let claimed = self.claimer.claim(not_before, &backlogged).await;
             let took = started.elapsed();
             let pause = match &claimed {
                 None => Duration::ZERO,
-                Some(batch) if batch.leased() >= self.settings.batch => Duration::ZERO,
+                Some(batch) if batch.leased() >= self.batch => Duration::ZERO,
                 Some(_) if !backlogged.is_empty() => claim_interval::while_backlogged(took),
-                Some(batch) if batch.leased() == 0 => self.until_next(not_before).await,
+                Some(batch) if batch.leased() == 0 => self.claimer.until_next(not_before).await,
                 Some(_) => MIN_INTERVAL,
             };
             if let Some(batch) = claimed {
@@ -161,18 +153,9 @@ impl Scheduler {
 
     /// Claims occurrences of backlogged users, as far as their rate limits allow.
     async fn claim_allowances(&self, releasing: &mut JoinSet<()>, shutdown: &CancellationToken) {
-        let allowances = self.rate_limits().allowances(Instant::now());
-        for allowance in allowances {
+        for allowance in self.limits.allowances() {
             let Some(permit) = self.permit(shutdown).await else { return };
-            let limit = allowance.limit.min(self.settings.batch);
-            let claimed =
-                self.store.claim_of_user(limit as i64, Some(allowance.since), allowance.user).await;
-            let Some(batch) = self.record_claim_result(claimed) else { return };
-            let ordinary =
-                batch.claimed.iter().filter(|claimed| claimed.content.priority != Priority::High);
-            let first_due_at = ordinary.map(|claimed| claimed.due_at).min();
-            let spent = user_rate_limits::Allowance { limit, ..allowance };
-            self.rate_limits().record_claim(spent, batch.leased(), first_due_at, Instant::now());
+            let Some(batch) = self.claimer.claim_allowance(allowance).await else { return };
             self.release(batch, permit, releasing, shutdown);
         }
     }
@@ -183,12 +166,12 @@ impl Scheduler {
         while let Some(permit) = self.permit(&shutdown).await {
             while releasing.try_join_next().is_some() {}
             let started = Instant::now();
-            let backlogged = self.rate_limits().backlogged();
-            let batch = self.claim(None, &backlogged).await;
+            let backlogged = self.limits.backlogged();
+            let batch = self.claimer.claim(None, &backlogged).await;
             let took = started.elapsed();
             let mut pause = claim_interval::between_full_claims(took);
             if let Some(batch) = batch.filter(|batch| batch.leased() > 0) {
-                if batch.leased() >= self.settings.batch {
+                if batch.leased() >= self.batch {
                     pause = took;
                 }
                 self.admit_and_publish(batch, permit, &mut releasing, &shutdown).await;
@@ -203,7 +186,7 @@ impl Scheduler {
     /// Acquires the permit for one more batch, after the back-off of database and topic; `None`
     /// after the shutdown.
     async fn permit(&self, shutdown: &CancellationToken) -> Option<OwnedSemaphorePermit> {
-        let pause = self.database.delay().max(self.releaser.topic.delay());
+        let pause = self.claimer.database.delay().max(self.topic.delay());
         if let Some(pause) = pause {
             wait(pause, shutdown).await;
         }
@@ -214,72 +197,6 @@ impl Scheduler {
         }
     }
 
-    /// Claims occurrences of all users but the backlogged ones; `None` if the database failed,
-    /// which is recorded.
-    async fn claim(
-        &self,
-        not_before: Option<DateTime<Utc>>,
-        backlogged: &[UserKey],
-    ) -> Option<Batch> {
-        let limit = self.settings.batch as i64;
-        let claimed = match backlogged {
-            [] => self.store.claim(limit, not_before).await,
-            users => self.store.claim_of_others(limit, not_before, users).await,
-        };
-        self.record_claim_result(claimed)
-    }
-
-    /// Records the result of a claim; `None` if the database failed.
-    fn record_claim_result(
-        &self,
-        claimed: Result<Batch, crate::store::StoreError>,
-    ) -> Option<Batch> {
-        match claimed {
-            Ok(mut batch) => {
-                self.database.reset();
-                count(&batch);
-                if let Some(since_outage) = self.time_since_outage() {
-                    batch.mark_possibly_changed(since_outage);
-                }
-                Some(batch)
-            }
-            Err(error) => {
-                self.failed(&error);
-                None
-            }
-        }
-    }
-
-    /// Returns the time since the start or the last failure, while changes may be under way that
-    /// were delayed by then.
-    fn time_since_outage(&self) -> Option<Duration> {
-        let failures =
-            [self.database.since_last_failure(), self.releaser.topic.since_last_failure()];
-        let since_outage =
-            failures.into_iter().flatten().fold(self.started.elapsed(), Duration::min);
-        (since_outage < UNCERTAIN_FOR).then_some(since_outage)
-    }
-
-    fn rate_limits(&self) -> MutexGuard<'_, UserRateLimits> {
-        self.rate_limits.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    async fn until_next(&self, not_before: Option<DateTime<Utc>>) -> Duration {
-        match self.store.next(not_before).await {
-            Ok(next) => claim_interval::until(next),
-            Err(error) => {
-                self.failed(&error);
-                Duration::ZERO
-            }
-        }
-    }
-
-    fn failed(&self, error: &crate::store::StoreError) {
-        self.database.note_failure();
-        metrics::counter!("reminders_scheduler_database_failures_total").increment(1);
-        tracing::warn!(error = error as &dyn std::error::Error, "database failed, will retry");
-    }
-
     /// Returns occurrences beyond their user's rate limit, and publishes the rest.
     async fn admit_and_publish(
         &self,
@@ -288,18 +205,7 @@ impl Scheduler {
         releasing: &mut JoinSet<()>,
         shutdown: &CancellationToken,
     ) {
-        let candidates: Vec<Candidate> = batch.claimed.iter().map(candidate).collect();
-        let admitted = self.rate_limits().admit(&candidates, Instant::now());
-        let mut decisions = admitted.into_iter();
-        let beyond: Vec<Claimed> = batch
-            .claimed
-            .extract_if(.., |_| decisions.next().is_some_and(|admitted| !admitted))
-            .collect();
-        if !beyond.is_empty() {
-            metrics::counter!("reminders_scheduler_over_share_total")
-                .increment(beyond.len() as u64);
-            self.releaser.return_leases(&beyond, PublishStatus::NotPublished).await;
-        }
+        self.releaser.return_excess(&mut batch).await;
         self.release(batch, permit, releasing, shutdown);
     }
 
@@ -322,27 +228,6 @@ impl Scheduler {
             }
             drop(permit);
         });
-    }
-}
-
-fn candidate(claimed: &Claimed) -> Candidate {
-    Candidate {
-        user: claimed.user_key,
-        due_at: claimed.due_at,
-        is_urgent: claimed.content.priority == Priority::High,
-    }
-}
-
-fn count(batch: &Batch) {
-    if batch.leased() == 0 {
-        return;
-    }
-    metrics::counter!("reminders_scheduler_claimed_total").increment(batch.leased() as u64);
-    metrics::histogram!("reminders_scheduler_claim_duration_seconds")
-        .record(batch.claimed_at.elapsed().as_secs_f64());
-    let lateness = metrics::histogram!("reminders_scheduler_lateness_seconds");
-    for claimed in &batch.claimed {
-        lateness.record(claimed.lateness);
     }
 }
 

@@ -1,68 +1,43 @@
-//! Relays event-service's commands to the notification topic: changes of released occurrences,
+//! Publishes event-service's commands to the notification topic: changes of released occurrences,
 //! questions about them, and erasures of users.
 
 use std::time::Duration;
 
 use bus::{Message, PublishError, SharedBus};
-use tokio::time::{Instant, sleep, timeout};
-use tokio_util::sync::CancellationToken;
+use sqlx::PgPool;
+use tokio::time::timeout;
 use uuid::Uuid;
 
-use crate::{
-    backoff::Backoff,
-    store::{Store, StoreError},
-};
+use super::Error;
+use crate::{backoff::Backoff, store::commands};
 
-/// Pause between two queries while there are no commands: they are rare, and a query of an empty
-/// table is cheap.
-const POLL_INTERVAL: Duration = Duration::from_millis(250);
 /// Longest time that the topic may take to answer.
 const PUBLISH_TIMEOUT: Duration = Duration::from_secs(10);
 /// Largest number of commands relayed together.
 const BATCH: i64 = 100;
 const BATCH_BYTES: i64 = 4 * 1024 * 1024;
-/// Smallest ratio of the pause to the duration of a query: while a snapshot is held, each query
-/// steps over all commands that were relayed since.
-const PAUSE_FACTOR: u32 = 10;
 
-/// Relays commands; any number of relays share a database.
-pub(crate) struct CommandRelay {
-    store: Store,
+/// Publishes commands; any number of publishers share a database.
+pub(crate) struct CommandPublisher {
+    pool: PgPool,
     bus: SharedBus,
     topic: String,
-    backoff: Backoff,
+    lease: Duration,
+    /// Back-off of the database and the topic.
+    pub(crate) backoff: Backoff,
 }
 
-impl CommandRelay {
-    pub(crate) fn new(store: Store, bus: SharedBus, topic: String) -> Self {
-        Self { store, bus, topic, backoff: Backoff::default() }
+impl CommandPublisher {
+    pub(crate) fn new(pool: PgPool, bus: SharedBus, topic: String, lease: Duration) -> Self {
+        Self { pool, bus, topic, lease, backoff: Backoff::default() }
     }
 
-    /// Relays until the token is cancelled.
-    pub(crate) async fn run(self, shutdown: CancellationToken) {
-        while !shutdown.is_cancelled() {
-            let began = Instant::now();
-            let pause = match self.relay().await {
-                Ok(0) => POLL_INTERVAL.max(began.elapsed() * PAUSE_FACTOR),
-                Ok(_) => Duration::ZERO,
-                Err(error) => {
-                    self.backoff.note_failure();
-                    tracing::warn!(
-                        error = &error as &dyn std::error::Error,
-                        "commands were not relayed, will retry"
-                    );
-                    Duration::ZERO
-                }
-            };
-            let pause = self.backoff.delay().unwrap_or_default().max(pause);
-            tokio::select! { () = sleep(pause) => {} () = shutdown.cancelled() => {} }
-        }
-    }
-
-    /// Relays a batch; returns its size.
-    async fn relay(&self) -> Result<usize, StoreError> {
-        let (ids, messages): (Vec<Uuid>, Vec<Message>) =
-            self.store.claim_commands(BATCH, BATCH_BYTES).await?.into_iter().unzip();
+    /// Publishes a batch; returns the number of commands that the topic accepted.
+    pub(crate) async fn publish(&self) -> Result<usize, Error> {
+        let claimed = commands::claim(&self.pool, BATCH, BATCH_BYTES, self.lease)
+            .await
+            .map_err(Error::of("claim commands"))?;
+        let (ids, messages): (Vec<Uuid>, Vec<Message>) = claimed.into_iter().unzip();
         if ids.is_empty() {
             self.backoff.reset();
             return Ok(0);
@@ -88,7 +63,7 @@ impl CommandRelay {
                 }
             }
         }
-        self.store.settle_commands(&taken, &refused, &parked).await?;
+        self.settle(&taken, &refused, &parked).await?;
         metrics::counter!("reminders_scheduler_commands_published_total")
             .increment(taken.len() as u64);
         if refused.is_empty() {
@@ -99,10 +74,29 @@ impl CommandRelay {
         Ok(taken.len())
     }
 
-    async fn return_refused(&self, ids: &[Uuid], problem: &str) -> Result<usize, StoreError> {
+    async fn return_refused(&self, ids: &[Uuid], problem: &str) -> Result<usize, Error> {
         self.backoff.note_failure();
         tracing::warn!(problem, commands = ids.len(), "publish of commands failed, will retry");
-        self.store.settle_commands(&[], ids, &[]).await?;
+        self.settle(&[], ids, &[]).await?;
         Ok(0)
+    }
+
+    /// Deletes the commands that the topic accepted, returns the leases of those that it may accept
+    /// later, and parks those that it never accepts.
+    async fn settle(
+        &self,
+        accepted: &[Uuid],
+        refused: &[Uuid],
+        unpublishable: &[(Uuid, String)],
+    ) -> Result<(), Error> {
+        let action = "settle commands";
+        commands::delete(&self.pool, accepted).await.map_err(Error::of(action))?;
+        if !refused.is_empty() {
+            commands::release(&self.pool, refused).await.map_err(Error::of(action))?;
+        }
+        for (id, reason) in unpublishable {
+            commands::park(&self.pool, *id, reason).await.map_err(Error::of(action))?;
+        }
+        Ok(())
     }
 }

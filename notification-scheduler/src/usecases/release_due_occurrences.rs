@@ -1,22 +1,23 @@
 //! Publishes a claimed batch and marks the occurrences that the topic accepted.
 
-use std::{
-    collections::HashSet,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use bus::{Message, PublishError, SharedBus};
+use sqlx::PgPool;
 use tokio::time::{Instant, sleep, timeout};
-use uuid::Uuid;
 
+use super::{
+    Error, end_unpublished::end_unpublished, find_superseded::find_superseded,
+    limit_user_releases::ReleaseLimits, mark_released::mark_released,
+    quarantine_unreadable::cancel_orphans_and_quarantine,
+};
 use crate::{
     backoff::Backoff,
     domain::{
+        claim::{Batch, Claimed, Lease, PublishStatus, leases},
         events::{self, UnpublishedOutcome},
-        user_rate_limits::UserRateLimits,
     },
-    store::{Batch, Claimed, PublishStatus, Store},
+    store,
 };
 
 /// Part of a lease that is reserved for publishing and marking: if less is left, a batch is not
@@ -28,36 +29,42 @@ const CATCH_UP_SECONDS: f64 = 60.0;
 
 /// Publishes claimed batches, several at once.
 pub(crate) struct Releaser {
-    store: Store,
+    pool: PgPool,
     bus: SharedBus,
-    name: String,
+    topic: String,
     lease: Duration,
     /// Back-off of the topic.
-    pub(crate) topic: Backoff,
+    backoff: Arc<Backoff>,
     /// Rate limits of users, which depend on the speed of the topic.
-    rate_limits: Arc<Mutex<UserRateLimits>>,
-}
-
-/// Returns the ids and fences of claims.
-fn keys<'a>(claims: impl IntoIterator<Item = &'a Claimed>) -> Vec<(Uuid, i32)> {
-    claims.into_iter().map(|claimed| (claimed.id, claimed.fence)).collect()
+    limits: Arc<ReleaseLimits>,
 }
 
 impl Releaser {
     pub(crate) fn new(
-        store: Store,
+        pool: PgPool,
         bus: SharedBus,
-        name: String,
+        topic: String,
         lease: Duration,
-        rate_limits: Arc<Mutex<UserRateLimits>>,
+        backoff: Arc<Backoff>,
+        limits: Arc<ReleaseLimits>,
     ) -> Self {
-        Self { store, bus, name, lease, topic: Backoff::default(), rate_limits }
+        Self { pool, bus, topic, lease, backoff, limits }
+    }
+
+    /// Returns the leases of a batch's occurrences beyond their user's rate limit.
+    pub(crate) async fn return_excess(&self, batch: &mut Batch) {
+        let excess = self.limits.split_off_excess(batch);
+        if !excess.is_empty() {
+            metrics::counter!("reminders_scheduler_over_share_total")
+                .increment(excess.len() as u64);
+            self.return_leases(&excess, PublishStatus::NotPublished).await;
+        }
     }
 
     /// Marks occurrences that were published before, ends those that have expired or are
     /// superseded, publishes the rest and marks it.
     pub(crate) async fn release(&self, batch: Batch) {
-        self.end_orphans_and_quarantine(&batch).await;
+        cancel_orphans_and_quarantine(&self.pool, &batch).await;
         let (was_published, claimed): (Vec<Claimed>, Vec<Claimed>) =
             batch.claimed.into_iter().partition(|claimed| claimed.was_published);
         if !was_published.is_empty() {
@@ -89,8 +96,9 @@ impl Releaser {
         }
         let Some((claims, messages)) = encode(due) else { return };
         let began = Instant::now();
-        let published = timeout(left, self.bus.publish(&self.name, &messages)).await;
-        self.record_publish(messages.len(), began.elapsed(), matches!(published, Ok(Ok(_))));
+        let published = timeout(left, self.bus.publish(&self.topic, &messages)).await;
+        let succeeded = matches!(published, Ok(Ok(_)));
+        self.limits.record_publish(messages.len(), began.elapsed(), succeeded);
         match published {
             Ok(Ok(results)) => self.settle(claims, results).await,
             Ok(Err(error)) => {
@@ -98,55 +106,6 @@ impl Releaser {
                 self.return_leases(&claims, PublishStatus::Unknown).await;
             }
             Err(_) => self.topic_failed("no answer within the lease", claims.len()),
-        }
-    }
-
-    /// Records the duration of a publish.
-    fn record_publish(&self, messages: usize, took: Duration, succeeded: bool) {
-        let mut rate_limits = self.rate_limits.lock().unwrap_or_else(PoisonError::into_inner);
-        let pace = rate_limits.record_publish(messages, took, succeeded, Instant::now());
-        metrics::gauge!("reminders_scheduler_pace").set(pace);
-    }
-
-    /// Cancels occurrences whose notification is deleted, and quarantines those that cannot be
-    /// read: each alone, whatever else is in the batch.
-    async fn end_orphans_and_quarantine(&self, batch: &Batch) {
-        if !batch.orphans.is_empty() {
-            match self.store.end_orphans(&batch.orphans).await {
-                Ok(0) => {}
-                Ok(ended) => {
-                    tracing::warn!(
-                        occurrences = ended,
-                        "notification deleted or erased, occurrences cancelled"
-                    );
-                    metrics::counter!("reminders_scheduler_orphans_total").increment(ended);
-                }
-                Err(error) => tracing::warn!(
-                    error = &error as &dyn std::error::Error,
-                    "occurrences without a notification were not cancelled, will retry with the \
-                     next lease"
-                ),
-            }
-        }
-        if batch.unreadable.is_empty() {
-            return;
-        }
-        for (id, _, problem) in &batch.unreadable {
-            tracing::error!(
-                occurrence.id = %id.simple(),
-                problem,
-                "occurrence is unreadable by this version, was quarantined"
-            );
-        }
-        metrics::counter!("reminders_scheduler_unreadable_total")
-            .increment(batch.unreadable.len() as u64);
-        let keys: Vec<(Uuid, i32)> =
-            batch.unreadable.iter().map(|(id, fence, _)| (*id, *fence)).collect();
-        if let Err(error) = self.store.quarantine(&keys).await {
-            tracing::warn!(
-                error = &error as &dyn std::error::Error,
-                "unreadable occurrences were not quarantined, will retry"
-            );
         }
     }
 
@@ -160,18 +119,18 @@ impl Releaser {
         if late.is_empty() {
             return (Vec::new(), claimed);
         }
-        match self.store.superseded(&late).await {
+        match find_superseded(&self.pool, &late).await {
             Ok(superseded) => {
-                claimed.into_iter().partition(|claimed| superseded.contains(&claimed.id))
+                claimed.into_iter().partition(|claimed| superseded.contains(&claimed.lease))
             }
             Err(error) => {
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,
                     "missed occurrences of series were not read, will retry with the next lease"
                 );
-                let late: HashSet<Uuid> = late.iter().map(|claimed| claimed.id).collect();
+                let late: HashSet<Lease> = late.iter().map(|claimed| claimed.lease).collect();
                 let (late, others): (Vec<_>, Vec<_>) =
-                    claimed.into_iter().partition(|claimed| late.contains(&claimed.id));
+                    claimed.into_iter().partition(|claimed| late.contains(&claimed.lease));
                 self.return_leases(&late, PublishStatus::NotPublished).await;
                 (Vec::new(), others)
             }
@@ -187,7 +146,7 @@ impl Releaser {
                 Err(PublishError::Retry(_)) => refused.push(claim),
                 Err(PublishError::Unpublishable(reason)) => {
                     tracing::error!(
-                        occurrence.id = %claim.id.simple(),
+                        occurrence.id = %claim.lease.id.simple(),
                         reason,
                         "occurrence can never be published, ends as failed"
                     );
@@ -196,7 +155,7 @@ impl Releaser {
             }
         }
         if refused.is_empty() {
-            self.topic.reset();
+            self.backoff.reset();
         } else {
             self.topic_failed("some entries were refused", refused.len());
             self.return_leases(refused, PublishStatus::Unknown).await;
@@ -215,7 +174,7 @@ impl Releaser {
         let backoff = Backoff::default();
         let marking = async {
             loop {
-                match self.store.mark_released(taken).await {
+                match mark_released(&self.pool, taken).await {
                     Ok(marked) => return marked,
                     Err(error) => {
                         tracing::warn!(
@@ -252,22 +211,22 @@ impl Releaser {
         }
     }
 
-    async fn end(&self, claims: &[&Claimed], end: UnpublishedOutcome) {
-        match self.store.end(claims, end).await {
+    async fn end(&self, claims: &[&Claimed], outcome: UnpublishedOutcome) {
+        match end_unpublished(&self.pool, claims, outcome).await {
             Ok(ended) => {
-                let reason = end.reason().as_str();
+                let reason = outcome.reason().as_str();
                 metrics::counter!("reminders_scheduler_ended_total", "reason" => reason)
                     .increment(ended as u64);
                 tracing::info!(
                     occurrences = ended,
-                    reason = %end.reason(),
+                    reason = %outcome.reason(),
                     "occurrences ended without a send"
                 );
             }
             Err(error) => {
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,
-                    reason = %end.reason(),
+                    reason = %outcome.reason(),
                     "occurrences were not ended, will retry with the next lease"
                 );
                 self.return_leases(claims.iter().copied(), PublishStatus::NotPublished).await;
@@ -281,9 +240,12 @@ impl Releaser {
         claims: impl IntoIterator<Item = &'a Claimed>,
         status: PublishStatus,
     ) {
-        let keys = keys(claims);
-        metrics::counter!("reminders_scheduler_returned_total").increment(keys.len() as u64);
-        if let Err(error) = self.store.return_leases(&keys, status).await {
+        let leases = leases(claims);
+        metrics::counter!("reminders_scheduler_returned_total").increment(leases.len() as u64);
+        let returned = store::leases::return_leases(&self.pool, &leases, status)
+            .await
+            .map_err(Error::of("return leases"));
+        if let Err(error) = returned {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
                 "leases were not returned, they will expire"
@@ -292,7 +254,7 @@ impl Releaser {
     }
 
     fn topic_failed(&self, problem: &str, occurrences: usize) {
-        self.topic.note_failure();
+        self.backoff.note_failure();
         metrics::counter!("reminders_scheduler_publish_failures_total").increment(1);
         tracing::warn!(problem, occurrences, "publish failed, will retry");
     }

@@ -2,11 +2,19 @@
 
 use std::{collections::HashSet, time::Duration};
 
-use notification_scheduler::domain::{events, user_key::UserKey};
+use notification_scheduler::{
+    domain::{
+        claim::{Lease, leases},
+        events,
+        user_key::UserKey,
+    },
+    store::quarantine,
+    usecases::{mark_released::mark_released, quarantine_unreadable::QUARANTINE},
+};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use crate::fixture::{keys, test_service};
+use crate::fixture::test_service;
 
 #[tokio::test]
 async fn claims_nothing_early() {
@@ -14,7 +22,7 @@ async fn claims_nothing_early() {
     service.make(20, "200 milliseconds").await;
     let mut claimed = 0;
     while claimed < 20 {
-        let batch = service.store.claim(500, None).await.expect("asked");
+        let batch = service.due.claim(500, None).await.expect("asked");
         assert!(batch.claimed.iter().all(|claimed| claimed.lateness >= 0.0), "{:?}", batch.claimed);
         claimed += batch.claimed.len();
     }
@@ -26,7 +34,7 @@ async fn claims_in_order_and_reports_expired() {
     service.make(2, "-1 minute").await;
     service.make(2, "-2 hours").await;
     service.make(2, "1 hour").await;
-    let claimed = service.store.claim(3, None).await.expect("claimed").claimed;
+    let claimed = service.due.claim(3, None).await.expect("claimed").claimed;
     assert_eq!(
         claimed.iter().map(|claimed| claimed.expired).collect::<Vec<_>>(),
         [true, true, false]
@@ -40,8 +48,8 @@ async fn skips_occurrences_before_hint() {
     service.make(1, "-10 minutes").await;
     service.make(1, "-1 minute").await;
     let hint = chrono::Utc::now() - chrono::TimeDelta::minutes(5);
-    assert_eq!(service.store.claim(10, Some(hint)).await.expect("claimed").claimed.len(), 1);
-    assert_eq!(service.store.claim(10, None).await.expect("claimed").claimed.len(), 1);
+    assert_eq!(service.due.claim(10, Some(hint)).await.expect("claimed").claimed.len(), 1);
+    assert_eq!(service.due.claim(10, None).await.expect("claimed").claimed.len(), 1);
 }
 
 #[tokio::test]
@@ -60,9 +68,9 @@ async fn ends_occurrences_of_deleted_notifications() {
         where id = (select notification_id from occurrences where pending)",
         )
         .await;
-    let batch = service.store.claim(10, None).await.expect("asked");
+    let batch = service.due.claim(10, None).await.expect("asked");
     assert_eq!((batch.claimed.len(), batch.orphans.len()), (0, 1));
-    assert_eq!(service.store.end_orphans(&batch.orphans).await.expect("ended"), 1);
+    assert_eq!(quarantine::cancel_orphans(&service.pool, &batch.orphans).await.expect("ended"), 1);
     assert_eq!(service.count("pending").await, 0);
     assert_eq!(service.count("reason = 'DELETED'").await, 1);
 }
@@ -73,11 +81,11 @@ async fn claims_others_beside_orphans() {
     service.make(5, "-2 minutes").await;
     service.run("delete from notifications").await;
     service.make(1, "-1 minute").await;
-    let batch = service.store.claim(5, None).await.expect("claimed");
+    let batch = service.due.claim(5, None).await.expect("claimed");
     assert_eq!(batch.orphans.len(), 5);
-    service.store.end_orphans(&batch.orphans).await.expect("ended");
+    quarantine::cancel_orphans(&service.pool, &batch.orphans).await.expect("ended");
     assert_eq!(service.count("reason = 'ERASED'").await, 5);
-    assert_eq!(service.store.claim(5, None).await.expect("claimed").claimed.len(), 1);
+    assert_eq!(service.due.claim(5, None).await.expect("claimed").claimed.len(), 1);
 }
 
 #[tokio::test]
@@ -90,10 +98,10 @@ async fn claims_readable_rows_beside_unreadable_ones() {
         where id = (select min(id::text)::uuid from notifications)",
         )
         .await;
-    let batch = service.store.claim(10, None).await.expect("claimed");
+    let batch = service.due.claim(10, None).await.expect("claimed");
     assert_eq!((batch.claimed.len(), batch.unreadable.len()), (2, 1));
-    let unreadable: Vec<_> = batch.unreadable.iter().map(|(id, fence, _)| (*id, *fence)).collect();
-    service.store.quarantine(&unreadable).await.expect("set aside");
+    let unreadable: Vec<_> = batch.unreadable.iter().map(|unreadable| unreadable.lease).collect();
+    quarantine::quarantine(&service.pool, &unreadable, QUARANTINE).await.expect("set aside");
     assert_eq!(service.count("pending and reason = 'UNREADABLE' and lease_until > now()").await, 1);
 }
 
@@ -119,14 +127,14 @@ async fn claims_rows_beside_unreadable_times() {
              where id = (select notification_id from occurrences order by id offset 6 limit 1)",
         )
         .await;
-    let batch = service.store.claim(10, None).await.expect("claimed");
+    let batch = service.due.claim(10, None).await.expect("claimed");
     assert_eq!((batch.claimed.len(), batch.unreadable.len()), (3, 6));
-    let unreadable: Vec<_> = batch.unreadable.iter().map(|(id, fence, _)| (*id, *fence)).collect();
-    service.store.quarantine(&unreadable).await.expect("set aside");
-    assert_eq!(service.store.claim(10, None).await.expect("claimed").leased(), 0);
-    service.store.mark_released(&batch.claimed).await.expect("marked");
+    let unreadable: Vec<_> = batch.unreadable.iter().map(|unreadable| unreadable.lease).collect();
+    quarantine::quarantine(&service.pool, &unreadable, QUARANTINE).await.expect("set aside");
+    assert_eq!(service.due.claim(10, None).await.expect("claimed").leased(), 0);
+    mark_released(&service.pool, &batch.claimed).await.expect("marked");
     service.run("update occurrences set due_at = 'infinity' where pending").await;
-    service.store.next(None).await.expect("asked");
+    service.due.next_due(None).await.expect("asked");
 }
 
 #[tokio::test]
@@ -142,8 +150,8 @@ async fn reads_content_that_was_edited_after_the_claim() {
     let mut edit = service.pool.begin().await.expect("begun");
     sqlx::query("select pg_advisory_xact_lock(42)").execute(&mut *edit).await.expect("locked");
     let claiming = tokio::spawn({
-        let store = service.store.clone();
-        async move { store.claim(10, None).await.expect("claimed") }
+        let due = service.due.clone();
+        async move { due.claim(10, None).await.expect("claimed") }
     });
     let waits = "select count(*) from pg_stat_activity where wait_event_type = 'Lock'
         and datname = current_database()";
@@ -175,8 +183,8 @@ async fn omits_occurrence_cancelled_after_its_lease() {
         .await
         .expect("locked");
     let claiming = tokio::spawn({
-        let store = service.store.clone();
-        async move { store.claim(10, None).await.expect("claimed") }
+        let due = service.due.clone();
+        async move { due.claim(10, None).await.expect("claimed") }
     });
     support::wait_until(Duration::from_secs(10), async || {
         service.count("lease_until > now()").await == 2
@@ -194,7 +202,11 @@ async fn omits_occurrence_cancelled_after_its_lease() {
     let batch = claiming.await.expect("no panic");
     assert_eq!((batch.claimed.len(), batch.orphans.len(), batch.leased()), (1, 1, 2));
     assert_eq!(batch.claimed[0].version, 4);
-    assert_eq!(service.store.end_orphans(&batch.orphans).await.expect("asked"), 0, "it has ended");
+    assert_eq!(
+        quarantine::cancel_orphans(&service.pool, &batch.orphans).await.expect("asked"),
+        0,
+        "it has ended"
+    );
     assert_eq!(service.count("state = 'cancelled' and reason is null").await, 1);
 }
 
@@ -204,7 +216,7 @@ async fn marks_possibly_changed_after_outage() {
     let service = test_service().await;
     service.make(1, "-1 minute").await;
     service.make(1, "-1 second").await;
-    let mut batch = service.store.claim(10, None).await.expect("claimed");
+    let mut batch = service.due.claim(10, None).await.expect("claimed");
     assert!(
         batch.claimed.iter().all(|claimed| claimed.as_of > claimed.due_at),
         "it was read just now"
@@ -222,13 +234,13 @@ async fn passes_over_backlogged_users() {
     let service = test_service().await;
     service.make_of("crowd", 300, "-1 minute").await;
     service.make_of("another", 1, "-30 seconds").await;
-    let crowd = service.store.claim(1, None).await.expect("claimed").claimed[0].user_key;
-    let others = service.store.claim_of_others(100, None, &[crowd]).await.expect("claimed").claimed;
+    let crowd = service.due.claim(1, None).await.expect("claimed").claimed[0].user_key;
+    let others = service.due.claim_of_others(100, None, &[crowd]).await.expect("claimed").claimed;
     assert_eq!(
         others.iter().map(|claimed| claimed.user_id.as_str()).collect::<Vec<_>>(),
         ["another"]
     );
-    let own = service.store.claim_of_user(1_000, None, crowd).await.expect("claimed").claimed;
+    let own = service.due.claim_of_user(1_000, None, crowd).await.expect("claimed").claimed;
     assert_eq!((own.len(), own.iter().all(|claimed| claimed.user_id == "crowd")), (299, true));
 }
 
@@ -251,8 +263,8 @@ async fn claims_urgent_occurrences_of_user_first() {
         .await
         .expect("an id");
     let claimed =
-        service.store.claim_of_user(1, None, UserKey::of_row(key)).await.expect("claimed").claimed;
-    assert_eq!(claimed.iter().map(|claimed| claimed.id).collect::<Vec<_>>(), [last]);
+        service.due.claim_of_user(1, None, UserKey::of_row(key)).await.expect("claimed").claimed;
+    assert_eq!(claimed.iter().map(|claimed| claimed.lease.id).collect::<Vec<_>>(), [last]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -261,32 +273,32 @@ async fn claims_each_once_with_twenty_schedulers() {
     service.make(10_000, "-1 minute").await;
     let mut schedulers = JoinSet::new();
     for _ in 0..20 {
-        let store = service.store.clone();
+        let due = service.due.clone();
         schedulers.spawn(async move {
             let mut mine = Vec::new();
             loop {
-                let batch = store.claim(500, None).await.expect("claimed");
+                let batch = due.claim(500, None).await.expect("claimed");
                 if batch.claimed.is_empty() {
                     return mine;
                 }
-                mine.extend(keys(&batch.claimed));
+                mine.extend(leases(&batch.claimed));
             }
         });
     }
-    let claims: Vec<(Uuid, i32)> = schedulers.join_all().await.into_iter().flatten().collect();
-    let distinct: HashSet<Uuid> = claims.iter().map(|key| key.0).collect();
+    let claims: Vec<Lease> = schedulers.join_all().await.into_iter().flatten().collect();
+    let distinct: HashSet<Uuid> = claims.iter().map(|lease| lease.id).collect();
     assert_eq!((claims.len(), distinct.len()), (10_000, 10_000));
-    assert!(claims.iter().all(|key| key.1 == 1));
+    assert!(claims.iter().all(|lease| lease.fence == 1));
 }
 
 #[tokio::test]
 async fn reports_next_due_time_without_lease() {
     let service = test_service().await;
-    assert_eq!(service.store.next(None).await.expect("asked").due_at, None);
+    assert_eq!(service.due.next_due(None).await.expect("asked").due_at, None);
     service.make(1, "1 hour").await;
     service.make(1, "-1 minute").await;
-    service.store.claim(10, None).await.expect("claimed");
-    let next = service.store.next(None).await.expect("asked");
+    service.due.claim(10, None).await.expect("claimed");
+    let next = service.due.next_due(None).await.expect("asked");
     let ahead = next.due_at.expect("one waits") - next.now;
     assert!((3_500..=3_600).contains(&ahead.num_seconds()), "{ahead}");
 }

@@ -8,8 +8,9 @@ use bus::{
 };
 use contract::Envelope;
 use notification_scheduler::{
-    store::{Claimed, SESSION, Store},
+    store::SESSION,
     tasks::scheduler::{Scheduler, Settings},
+    usecases::claim_due_occurrences::DueOccurrences,
 };
 use sqlx::{
     PgPool,
@@ -28,10 +29,10 @@ pub(crate) const QUEUE: &str = "notification-queue";
 pub(crate) struct TestService {
     pub(crate) database: Database,
     pub(crate) pool: PgPool,
-    pub(crate) store: Store,
+    pub(crate) due: DueOccurrences,
 }
 
-/// A database, and a store whose leases have the usual length.
+/// A database whose due occurrences are claimed under leases of the usual duration.
 pub(crate) async fn test_service() -> TestService {
     let database = support::postgres::migrated("scheduler", &MIGRATOR).await;
     let options: PgConnectOptions = database.url().parse().expect("a URL");
@@ -41,7 +42,7 @@ pub(crate) async fn test_service() -> TestService {
         .connect_with(options.options(SESSION.iter().copied()))
         .await;
     let pool = pool.expect("connects");
-    TestService { store: Store::new(pool.clone(), Settings::LEASE), database, pool }
+    TestService { due: DueOccurrences::new(pool.clone(), Settings::LEASE), database, pool }
 }
 
 pub(crate) async fn bus(url: &str) -> SharedBus {
@@ -96,7 +97,7 @@ impl TestService {
     }
 
     pub(crate) fn scheduler(&self, bus: SharedBus) -> Scheduler {
-        Scheduler::new(self.store.clone(), bus, Settings::new(TOPIC.to_owned()))
+        Scheduler::new(self.pool.clone(), bus, Settings::new(TOPIC.to_owned()))
     }
 
     pub(crate) async fn count(&self, condition: &'static str) -> i64 {
@@ -134,9 +135,4 @@ pub(crate) fn occurrences(events: &[Envelope]) -> BTreeSet<Uuid> {
         .iter()
         .map(|event| event.send().expect("a command to send").occurrence_id.into_uuid())
         .collect()
-}
-
-/// Returns the ids and fences of claims.
-pub(crate) fn keys(claims: &[Claimed]) -> Vec<(Uuid, i32)> {
-    claims.iter().map(|claimed| (claimed.id, claimed.fence)).collect()
 }

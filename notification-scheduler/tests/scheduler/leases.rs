@@ -3,20 +3,27 @@
 use std::{collections::HashSet, time::Duration};
 
 use notification_scheduler::{
-    domain::events::{self, UnpublishedOutcome},
-    store::{Claimed, PublishStatus, Store},
+    domain::{
+        claim::{Claimed, PublishStatus, leases},
+        events::{self, UnpublishedOutcome},
+    },
+    store::leases::return_leases,
+    usecases::{
+        claim_due_occurrences::DueOccurrences, end_unpublished::end_unpublished,
+        mark_released::mark_released,
+    },
 };
 
-use crate::fixture::{keys, test_service};
+use crate::fixture::test_service;
 
 #[tokio::test]
 async fn refuses_stale_fence_after_crash() {
     let service = test_service().await;
     service.make(3, "-1 minute").await;
-    let short = Store::new(service.pool.clone(), Duration::from_millis(1));
+    let short = DueOccurrences::new(service.pool.clone(), Duration::from_millis(1));
     let crashed = short.claim(10, None).await.expect("claimed").claimed;
     let again = support::wait_until(Duration::from_secs(5), async || {
-        let claimed = service.store.claim(10, None).await.expect("asked").claimed;
+        let claimed = service.due.claim(10, None).await.expect("asked").claimed;
         (!claimed.is_empty()).then_some(claimed)
     })
     .await;
@@ -26,9 +33,9 @@ async fn refuses_stale_fence_after_crash() {
         events.map(|event| (event.event_id, event.occurred_at, event.data.occurrence_id)).collect()
     };
     assert_eq!(published(&again), published(&crashed));
-    let stale = service.store.mark_released(&crashed).await.expect("asked");
+    let stale = mark_released(&service.pool, &crashed).await.expect("asked");
     assert_eq!((stale.released, stale.stale), (0, 3));
-    let fresh = service.store.mark_released(&again).await.expect("marked");
+    let fresh = mark_released(&service.pool, &again).await.expect("marked");
     assert_eq!((fresh.released, fresh.stale), (3, 0));
 }
 
@@ -36,9 +43,9 @@ async fn refuses_stale_fence_after_crash() {
 async fn keeps_outcome_that_precedes_mark() {
     let service = test_service().await;
     service.make(1, "-1 minute").await;
-    let claimed = service.store.claim(10, None).await.expect("claimed").claimed;
+    let claimed = service.due.claim(10, None).await.expect("claimed").claimed;
     service.run("update occurrences set state = 'sent'").await;
-    let marked = service.store.mark_released(&claimed).await.expect("asked");
+    let marked = mark_released(&service.pool, &claimed).await.expect("asked");
     assert_eq!((marked.released, marked.stale, marked.settled), (0, 0, 1));
     assert_eq!(service.count("state = 'sent'").await, 1);
 }
@@ -47,15 +54,13 @@ async fn keeps_outcome_that_precedes_mark() {
 async fn frees_returned_lease_at_once() {
     let service = test_service().await;
     service.make(1, "-1 minute").await;
-    let claimed = service.store.claim(10, None).await.expect("claimed").claimed;
-    assert!(service.store.claim(10, None).await.expect("asked").claimed.is_empty());
-    service
-        .store
-        .return_leases(&keys(&claimed), PublishStatus::NotPublished)
+    let claimed = service.due.claim(10, None).await.expect("claimed").claimed;
+    assert!(service.due.claim(10, None).await.expect("asked").claimed.is_empty());
+    return_leases(&service.pool, &leases(&claimed), PublishStatus::NotPublished)
         .await
-        .expect("given back");
+        .expect("returned");
     assert_eq!(service.count("lease_until = '-infinity'").await, 1);
-    assert_eq!(service.store.claim(10, None).await.expect("claimed").claimed[0].fence, 2);
+    assert_eq!(service.due.claim(10, None).await.expect("claimed").claimed[0].lease.fence, 2);
 }
 
 #[tokio::test]
@@ -63,8 +68,8 @@ async fn keeps_mark_of_lease_when_publish_may_have_succeeded() {
     let service = test_service().await;
     service.make(1, "-1 minute").await;
     for status in [PublishStatus::Unknown, PublishStatus::NotPublished] {
-        let claimed = service.store.claim(10, None).await.expect("claimed").claimed;
-        service.store.return_leases(&keys(&claimed), status).await.expect("given back");
+        let claimed = service.due.claim(10, None).await.expect("claimed").claimed;
+        return_leases(&service.pool, &leases(&claimed), status).await.expect("returned");
         assert_eq!(
             service.count("lease_until > '-infinity' and lease_until <= now()").await,
             1,
@@ -77,10 +82,16 @@ async fn keeps_mark_of_lease_when_publish_may_have_succeeded() {
 async fn ends_expired_once_in_catalogue_and_outbox() {
     let service = test_service().await;
     service.make(2, "-2 hours").await;
-    let claimed = service.store.claim(10, None).await.expect("claimed").claimed;
+    let claimed = service.due.claim(10, None).await.expect("claimed").claimed;
     let claims: Vec<&Claimed> = claimed.iter().collect();
-    assert_eq!(service.store.end(&claims, UnpublishedOutcome::Expired).await.expect("ended"), 2);
-    assert_eq!(service.store.end(&claims, UnpublishedOutcome::Expired).await.expect("asked"), 0);
+    assert_eq!(
+        end_unpublished(&service.pool, &claims, UnpublishedOutcome::Expired).await.expect("ended"),
+        2
+    );
+    assert_eq!(
+        end_unpublished(&service.pool, &claims, UnpublishedOutcome::Expired).await.expect("asked"),
+        0
+    );
 
     assert_eq!(service.count("state = 'suppressed' and reason = 'EXPIRED'").await, 2);
     // The fact that comes back by the queue has the catalogue's key, to the microsecond.

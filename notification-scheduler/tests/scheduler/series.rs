@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use contract::EventType;
+use notification_scheduler::usecases::mark_released::mark_released;
 use support::wait_until;
 use tokio_util::sync::CancellationToken;
 
@@ -123,8 +124,8 @@ async fn creates_nothing_when_series_has_ended() {
     let service = test_service().await;
     service.recurring("FREQ=HOURLY;COUNT=3", "2 hours", "0").await;
     let bus = service.bus().await;
-    let claimed = service.store.claim(10, None).await.expect("claimed").claimed;
-    let marked = service.store.mark_released(&claimed).await.expect("marked");
+    let claimed = service.due.claim(10, None).await.expect("claimed").claimed;
+    let marked = mark_released(&service.pool, &claimed).await.expect("marked");
     assert_eq!((marked.released, service.count("pending").await), (1, 0));
     drop(bus);
 }
@@ -133,11 +134,11 @@ async fn creates_nothing_when_series_has_ended() {
 async fn follows_change_between_claim_and_mark() {
     let service = test_service().await;
     service.recurring("FREQ=HOURLY", "2 hours", "0").await;
-    let claimed = service.store.claim(10, None).await.expect("claimed").claimed;
+    let claimed = service.due.claim(10, None).await.expect("claimed").claimed;
     service
         .run("update notifications set recurrence = '{\"rrule\": \"FREQ=DAILY\"}', version = 4")
         .await;
-    service.store.mark_released(&claimed).await.expect("marked");
+    mark_released(&service.pool, &claimed).await.expect("marked");
     let next: DateTime<Utc> = sqlx::query_scalar("select due_at from occurrences where pending")
         .fetch_one(&service.pool)
         .await
@@ -150,8 +151,8 @@ async fn states_reason_when_time_zone_data_changed() {
     let service = test_service().await;
     service.recurring("FREQ=HOURLY", "2 hours", "0").await;
     service.run("update notifications set time_zone_database = '1999a'").await;
-    let claimed = service.store.claim(10, None).await.expect("claimed").claimed;
-    service.store.mark_released(&claimed).await.expect("marked");
+    let claimed = service.due.claim(10, None).await.expect("claimed").claimed;
+    mark_released(&service.pool, &claimed).await.expect("marked");
     let edition = recurrence::time_zone_database();
     assert_eq!(service.states().await[1].1.as_deref(), Some("TIME_ZONE_DATA_CHANGED"));
     let noted: String = sqlx::query_scalar("select time_zone_database from notifications")
@@ -169,9 +170,9 @@ const OUTCOME: &str =
 async fn continues_series_when_outcome_precedes_mark() {
     let service = test_service().await;
     service.recurring("FREQ=HOURLY", "2 hours", "0").await;
-    let claimed = service.store.claim(10, None).await.expect("claimed").claimed;
+    let claimed = service.due.claim(10, None).await.expect("claimed").claimed;
     service.run(OUTCOME).await;
-    service.store.mark_released(&claimed).await.expect("marked");
+    mark_released(&service.pool, &claimed).await.expect("marked");
     let states: Vec<_> = service.states().await.into_iter().map(|state| state.0).collect();
     assert_eq!(states, ["sent", "pending"]);
 }
@@ -180,7 +181,7 @@ async fn continues_series_when_outcome_precedes_mark() {
 async fn marks_without_publishing_again_after_crash() {
     let service = test_service().await;
     service.recurring("FREQ=HOURLY", "3 hours", "2 hours").await;
-    service.store.claim(10, None).await.expect("claimed");
+    service.due.claim(10, None).await.expect("claimed");
     service.run(OUTCOME).await;
     service.run("update occurrences set lease_until = '-infinity'").await;
     let events = service.run_until_ahead().await;

@@ -20,17 +20,6 @@ const SERVICES: [(&str, &[&str]); 4] = [
 
 /// Files that are known to break a rule, by file and rule. An entry that is not needed fails.
 const EXCEPTIONS: &[(&str, &str)] = &[
-    ("notification-scheduler/src/backoff.rs", "service-has-shape"),
-    ("notification-scheduler/src/claim_interval.rs", "service-has-shape"),
-    ("notification-scheduler/src/command_relay.rs", "service-has-shape"),
-    ("notification-scheduler/src/domain.rs", "service-has-module"),
-    ("notification-scheduler/src/events.rs", "modules-without-cycle"),
-    ("notification-scheduler/src/events.rs", "service-has-shape"),
-    ("notification-scheduler/src/release.rs", "service-has-shape"),
-    ("notification-scheduler/src/scheduler.rs", "service-has-shape"),
-    ("notification-scheduler/src/series.rs", "service-has-shape"),
-    ("notification-scheduler/src/usecases.rs", "service-has-module"),
-    ("notification-scheduler/src/user_rate_limit.rs", "service-has-shape"),
     ("notification-service/src/clock.rs", "service-has-shape"),
     ("notification-service/src/delivery.rs", "service-has-shape"),
     ("notification-service/src/device.rs", "service-has-shape"),
@@ -60,7 +49,6 @@ const EXCEPTIONS: &[(&str, &str)] = &[
 
 /// Manifests with dependencies that no source names.
 const UNNAMED_DEPENDENCIES: &[(&str, &str)] = &[
-    ("notification-scheduler/Cargo.toml", "dependency-is-used"),
     ("notification-service/Cargo.toml", "dependency-is-used"),
     ("suite/sandbox/Cargo.toml", "dependency-is-used"),
 ];
