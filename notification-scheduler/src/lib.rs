@@ -6,7 +6,6 @@
 //! the same ids.
 
 pub mod app;
-mod backoff;
 pub mod config;
 pub mod domain;
 pub mod store;

@@ -12,6 +12,14 @@ pub mod quarantine_unreadable;
 mod read_series;
 pub mod release_due_occurrences;
 
+use std::time::Duration;
+
+use backoff::Backoff;
+
+/// Back-off after failures of the database or the topic.
+pub(crate) const BACKOFF: Backoff =
+    Backoff::new(Duration::from_millis(100), Duration::from_secs(2));
+
 /// Error of a use case.
 #[derive(Debug, thiserror::Error)]
 #[error("{action}")]

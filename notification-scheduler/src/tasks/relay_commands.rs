@@ -22,7 +22,7 @@ pub(crate) async fn relay_commands(publisher: CommandPublisher, shutdown: Cancel
             Ok(0) => POLL_INTERVAL.max(began.elapsed() * PAUSE_FACTOR),
             Ok(_) => Duration::ZERO,
             Err(error) => {
-                publisher.backoff.note_failure();
+                publisher.backoff.record_failure();
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,
                     "commands were not relayed, will retry"
@@ -30,7 +30,7 @@ pub(crate) async fn relay_commands(publisher: CommandPublisher, shutdown: Cancel
                 Duration::ZERO
             }
         };
-        let pause = publisher.backoff.delay().unwrap_or_default().max(pause);
+        let pause = publisher.backoff.pause().max(pause);
         tokio::select! { () = sleep(pause) => {} () = shutdown.cancelled() => {} }
     }
 }

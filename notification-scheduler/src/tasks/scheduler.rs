@@ -11,6 +11,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use backoff::SharedBackoff;
 use bus::SharedBus;
 use service::shutdown::spawn_essential;
 use sqlx::PgPool;
@@ -22,13 +23,12 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    backoff::Backoff,
     domain::{
         claim::{Batch, PublishStatus},
         claim_interval::{self, MIN_INTERVAL},
     },
     usecases::{
-        claim_due_occurrences::DueOccurrences, claim_next_batch::BatchClaimer,
+        BACKOFF, claim_due_occurrences::DueOccurrences, claim_next_batch::BatchClaimer,
         limit_user_releases::ReleaseLimits, release_due_occurrences::Releaser,
     },
 };
@@ -71,7 +71,7 @@ pub struct Scheduler {
     releaser: Arc<Releaser>,
     limits: Arc<ReleaseLimits>,
     /// Back-off of the topic.
-    topic: Arc<Backoff>,
+    topic: Arc<SharedBackoff>,
     permits: Arc<Semaphore>,
     /// Largest number of occurrences claimed together.
     batch: usize,
@@ -83,7 +83,7 @@ impl Scheduler {
     pub fn new(pool: PgPool, bus: SharedBus, settings: Settings) -> Self {
         let Settings { topic, lease, batch, in_flight, user_releases_per_second } = settings;
         let limits = Arc::new(ReleaseLimits::new(user_releases_per_second));
-        let backoff = Arc::<Backoff>::default();
+        let backoff = Arc::new(SharedBackoff::new(BACKOFF));
         let due = DueOccurrences::new(pool.clone(), lease);
         let claimer = BatchClaimer::new(due, batch, Arc::clone(&limits), Arc::clone(&backoff));
         let releaser =
@@ -186,10 +186,7 @@ impl Scheduler {
     /// Acquires the permit for one more batch, after the back-off of database and topic; `None`
     /// after the shutdown.
     async fn permit(&self, shutdown: &CancellationToken) -> Option<OwnedSemaphorePermit> {
-        let pause = self.claimer.database.delay().max(self.topic.delay());
-        if let Some(pause) = pause {
-            wait(pause, shutdown).await;
-        }
+        wait(self.claimer.database.pause().max(self.topic.pause()), shutdown).await;
         tokio::select! {
             biased;
             () = shutdown.cancelled() => None,

@@ -2,14 +2,14 @@
 
 use std::{sync::Arc, time::Duration};
 
+use backoff::SharedBackoff;
 use chrono::{DateTime, Utc};
 use tokio::time::Instant;
 
-use super::{Error, claim_due_occurrences::DueOccurrences, limit_user_releases::ReleaseLimits};
-use crate::{
-    backoff::Backoff,
-    domain::{claim::Batch, claim_interval, user_key::UserKey, user_rate_limits::Allowance},
+use super::{
+    BACKOFF, Error, claim_due_occurrences::DueOccurrences, limit_user_releases::ReleaseLimits,
 };
+use crate::domain::{claim::Batch, claim_interval, user_key::UserKey, user_rate_limits::Allowance};
 
 /// Time after the start, or after a failure of the database or the topic, in which occurrences that
 /// were due before it count as possibly changed: the outage may have delayed changes as well.
@@ -24,8 +24,8 @@ pub(crate) struct BatchClaimer {
     most: usize,
     limits: Arc<ReleaseLimits>,
     /// Back-off of the database.
-    pub(crate) database: Backoff,
-    topic: Arc<Backoff>,
+    pub(crate) database: SharedBackoff,
+    topic: Arc<SharedBackoff>,
     started: Instant,
 }
 
@@ -34,9 +34,16 @@ impl BatchClaimer {
         due: DueOccurrences,
         most: usize,
         limits: Arc<ReleaseLimits>,
-        topic: Arc<Backoff>,
+        topic: Arc<SharedBackoff>,
     ) -> Self {
-        Self { due, most, limits, database: Backoff::default(), topic, started: Instant::now() }
+        Self {
+            due,
+            most,
+            limits,
+            database: SharedBackoff::new(BACKOFF),
+            topic,
+            started: Instant::now(),
+        }
     }
 
     /// Claims occurrences of all users but the backlogged ones; `None` if the database failed,
@@ -105,7 +112,7 @@ impl BatchClaimer {
     }
 
     fn failed(&self, error: &Error) {
-        self.database.note_failure();
+        self.database.record_failure();
         metrics::counter!("reminders_scheduler_database_failures_total").increment(1);
         tracing::warn!(error = error as &dyn std::error::Error, "database failed, will retry");
     }

@@ -3,13 +3,14 @@
 
 use std::time::Duration;
 
+use backoff::SharedBackoff;
 use bus::{Message, PublishError, SharedBus};
 use sqlx::PgPool;
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use super::Error;
-use crate::{backoff::Backoff, store::commands};
+use super::{BACKOFF, Error};
+use crate::store::commands;
 
 /// Longest time that the topic may take to answer.
 const PUBLISH_TIMEOUT: Duration = Duration::from_secs(10);
@@ -24,12 +25,12 @@ pub(crate) struct CommandPublisher {
     topic: String,
     lease: Duration,
     /// Back-off of the database and the topic.
-    pub(crate) backoff: Backoff,
+    pub(crate) backoff: SharedBackoff,
 }
 
 impl CommandPublisher {
     pub(crate) fn new(pool: PgPool, bus: SharedBus, topic: String, lease: Duration) -> Self {
-        Self { pool, bus, topic, lease, backoff: Backoff::default() }
+        Self { pool, bus, topic, lease, backoff: SharedBackoff::new(BACKOFF) }
     }
 
     /// Publishes a batch; returns the number of commands that the topic accepted.
@@ -69,13 +70,13 @@ impl CommandPublisher {
         if refused.is_empty() {
             self.backoff.reset()
         } else {
-            self.backoff.note_failure()
+            self.backoff.record_failure()
         }
         Ok(taken.len())
     }
 
     async fn return_refused(&self, ids: &[Uuid], problem: &str) -> Result<usize, Error> {
-        self.backoff.note_failure();
+        self.backoff.record_failure();
         tracing::warn!(problem, commands = ids.len(), "publish of commands failed, will retry");
         self.settle(&[], ids, &[]).await?;
         Ok(0)

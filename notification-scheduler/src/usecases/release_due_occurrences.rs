@@ -2,17 +2,17 @@
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
+use backoff::SharedBackoff;
 use bus::{Message, PublishError, SharedBus};
 use sqlx::PgPool;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{
-    Error, end_unpublished::end_unpublished, find_superseded::find_superseded,
+    BACKOFF, Error, end_unpublished::end_unpublished, find_superseded::find_superseded,
     limit_user_releases::ReleaseLimits, mark_released::mark_released,
     quarantine_unreadable::cancel_orphans_and_quarantine,
 };
 use crate::{
-    backoff::Backoff,
     domain::{
         claim::{Batch, Claimed, Lease, PublishStatus, leases},
         events::{self, UnpublishedOutcome},
@@ -34,7 +34,7 @@ pub(crate) struct Releaser {
     topic: String,
     lease: Duration,
     /// Back-off of the topic.
-    backoff: Arc<Backoff>,
+    backoff: Arc<SharedBackoff>,
     /// Rate limits of users, which depend on the speed of the topic.
     limits: Arc<ReleaseLimits>,
 }
@@ -45,7 +45,7 @@ impl Releaser {
         bus: SharedBus,
         topic: String,
         lease: Duration,
-        backoff: Arc<Backoff>,
+        backoff: Arc<SharedBackoff>,
         limits: Arc<ReleaseLimits>,
     ) -> Self {
         Self { pool, bus, topic, lease, backoff, limits }
@@ -171,7 +171,7 @@ impl Releaser {
     /// Marks occurrences as released, with retries until the lease runs out: an unmarked occurrence
     /// is published again.
     async fn mark(&self, taken: &[Claimed]) {
-        let backoff = Backoff::default();
+        let mut failures = 0;
         let marking = async {
             loop {
                 match mark_released(&self.pool, taken).await {
@@ -181,8 +181,8 @@ impl Releaser {
                             error = &error as &dyn std::error::Error,
                             "published occurrences were not marked as released, will retry"
                         );
-                        backoff.note_failure();
-                        sleep(backoff.delay().unwrap_or_default()).await;
+                        failures += 1;
+                        sleep(BACKOFF.pause(failures)).await;
                     }
                 }
             }
@@ -254,7 +254,7 @@ impl Releaser {
     }
 
     fn topic_failed(&self, problem: &str, occurrences: usize) {
-        self.backoff.note_failure();
+        self.backoff.record_failure();
         metrics::counter!("reminders_scheduler_publish_failures_total").increment(1);
         tracing::warn!(problem, occurrences, "publish failed, will retry");
     }

@@ -1,6 +1,12 @@
-//! Exponential back-off of retries. Pure but for the chance of the jitter.
+//! Exponential back-off of retries.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::{Duration, Instant},
+};
 
 /// Exponential back-off: the first pause doubles with each further failure, up to the longest one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +38,55 @@ impl Backoff {
     }
 }
 
+/// Back-off of one dependency that several tasks call: counts its consecutive failures.
+#[derive(Debug)]
+pub struct SharedBackoff {
+    backoff: Backoff,
+    failures: AtomicU32,
+    last_failure: Mutex<Option<Instant>>,
+}
+
+impl SharedBackoff {
+    /// Creates a back-off without failures.
+    #[must_use]
+    pub const fn new(backoff: Backoff) -> Self {
+        Self { backoff, failures: AtomicU32::new(0), last_failure: Mutex::new(None) }
+    }
+
+    /// Records a failure.
+    pub fn record_failure(&self) {
+        self.failures.fetch_add(1, Ordering::Relaxed);
+        *self.last_failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+
+    /// Records a success, which ends the failures.
+    pub fn reset(&self) {
+        self.failures.store(0, Ordering::Relaxed);
+    }
+
+    /// Returns `true` if the last call failed.
+    #[must_use]
+    pub fn is_failing(&self) -> bool {
+        self.failures.load(Ordering::Relaxed) > 0
+    }
+
+    /// Returns the pause before the next call; none if the last one succeeded.
+    #[must_use]
+    pub fn pause(&self) -> Duration {
+        self.backoff.pause(self.failures.load(Ordering::Relaxed))
+    }
+
+    /// Returns the time since the last failure, even if a success followed; `None` if there was
+    /// none.
+    #[must_use]
+    pub fn since_last_failure(&self) -> Option<Duration> {
+        self.last_failure
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .map(|failed_at| failed_at.elapsed())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -52,5 +107,23 @@ mod tests {
             let (pause, jittered) = (BACKOFF.pause(failures), BACKOFF.jittered_pause(failures));
             assert!((pause / 2..=pause).contains(&jittered), "{jittered:?} of {pause:?}");
         }
+    }
+
+    #[test]
+    fn doubles_shared_pause_until_success() {
+        let backoff = SharedBackoff::new(BACKOFF);
+        assert_eq!((backoff.pause(), backoff.is_failing()), (Duration::ZERO, false));
+        assert_eq!(backoff.since_last_failure(), None);
+        let mut pauses = Vec::new();
+        for _ in 0..7 {
+            backoff.record_failure();
+            pauses.push(backoff.pause().as_millis());
+        }
+        assert_eq!(pauses, [100, 200, 400, 800, 1_600, 2_000, 2_000]);
+        assert!(backoff.is_failing());
+
+        backoff.reset();
+        assert_eq!((backoff.pause(), backoff.is_failing()), (Duration::ZERO, false));
+        assert!(backoff.since_last_failure().is_some());
     }
 }
