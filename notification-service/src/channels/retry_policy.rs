@@ -7,6 +7,7 @@
 //! than the provider asked for: jitter only adds to it, and repeated requests to wait are doubled.
 
 use super::outcome::{MAX_RETRY_AFTER, Outcome};
+use backoff::Backoff;
 use chrono::{DateTime, TimeDelta, Utc};
 use std::time::Duration;
 
@@ -169,8 +170,7 @@ impl Policy {
     }
 
     fn doubled(&self, first: Duration, made: u32) -> Duration {
-        let factor = 2u32.saturating_pow(made.saturating_sub(1));
-        first.saturating_mul(factor).min(self.longest.max(first))
+        Backoff::new(first, self.longest.max(first)).pause(made.max(1))
     }
 }
 

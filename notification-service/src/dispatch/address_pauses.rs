@@ -9,6 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use backoff::Backoff;
 use contract::Reason;
 
 use super::circuit_breaker::after;
@@ -18,10 +19,10 @@ pub(super) type AddressKey = u64;
 
 /// Most addresses that are paused; beyond it the pause that ends first is dropped.
 const MAX_ADDRESSES: usize = 10_000;
-/// First pause; it doubles with each failure in a row.
-const FIRST: Duration = Duration::from_secs(60);
 /// Longest pause.
 const LONGEST: Duration = Duration::from_secs(30 * 60);
+/// Pause by the number of failures in a row.
+const BACKOFF: Backoff = Backoff::new(Duration::from_secs(60), LONGEST);
 /// Wait of other deliveries to an address while one of them probes it.
 const PROBING: Duration = Duration::from_secs(5);
 /// Failures in a row after which a delivery that waited long enough for the address fails.
@@ -93,8 +94,7 @@ impl AddressPauses {
         });
         if now >= entry.until {
             entry.failures = entry.failures.saturating_add(1);
-            let factor = 2u32.saturating_pow(entry.failures.saturating_sub(1));
-            entry.until = after(now, FIRST.saturating_mul(factor).min(LONGEST));
+            entry.until = after(now, BACKOFF.pause(entry.failures));
         }
         entry.until = entry.until.max(after(now, asked));
         entry.reason = reason;

@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use backoff::Backoff;
 use chrono::{DateTime, TimeDelta, Utc};
 use contract::Channel;
 use tokio::time::{sleep, timeout};
@@ -28,8 +29,12 @@ const CLAIM: usize = 500;
 const PROBE_CLAIM: usize = 200;
 /// Wait of a claim for a number of permits, before it makes do with a single one.
 const PATIENCE: Duration = Duration::from_millis(50);
-/// Pause after a claim that found rows, and the longest after claims that found none.
-const PAUSE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(250));
+/// Pause after a claim that found rows.
+const PAUSE: Duration = Duration::from_millis(20);
+/// Longest pause after claims that found none.
+const LONGEST_PAUSE: Duration = Duration::from_millis(250);
+/// Pause after a claim: the first after one that found rows, doubled with each that found none.
+const BACKOFF: Backoff = Backoff::new(PAUSE, LONGEST_PAUSE);
 /// Pause after an error. It is longer than the pauses of the result writer, so that results of
 /// attempts that ended meanwhile are written before the next claim.
 const AFTER_ERROR: Duration = Duration::from_secs(1);
@@ -44,7 +49,8 @@ const GRACE: Duration = Duration::from_secs(30);
 /// State of the claimer between two claims.
 struct Progress {
     horizon: Horizon,
-    pause: Duration,
+    /// Claims in a row that found no rows.
+    empty_claims: u32,
     last_error: Option<Instant>,
     /// Leased rows that no process holds: their claim's commit was not answered, or they could not
     /// be postponed.
@@ -94,7 +100,7 @@ impl<S: Sender> Worker<S> {
     pub(super) async fn claim(&self, shutdown: &CancellationToken) {
         let horizon = Horizon { known: None, full_claim_at: Instant::now() };
         let mut progress =
-            Progress { horizon, pause: PAUSE.0, last_error: None, released: Vec::new() };
+            Progress { horizon, empty_claims: 0, last_error: None, released: Vec::new() };
         while !shutdown.is_cancelled() {
             self.export_gauges();
             let wait = self.claim_if_possible(&mut progress, shutdown).await;
@@ -121,11 +127,11 @@ impl<S: Sender> Worker<S> {
             BreakerState::Closed => (CLAIM, true),
             BreakerState::HalfOpen => (PROBE_CLAIM, false),
             BreakerState::Open(until) => {
-                return until.saturating_duration_since(Instant::now()).clamp(PAUSE.0, AFTER_ERROR);
+                return until.saturating_duration_since(Instant::now()).clamp(PAUSE, AFTER_ERROR);
             }
         };
         if self.result_writer.is_retrying() {
-            return PAUSE.1;
+            return LONGEST_PAUSE;
         }
         let permits = tokio::select! {
             permits = self.permits_for(wanted) => permits,
@@ -134,9 +140,9 @@ impl<S: Sender> Worker<S> {
         match self.claim_once(permits, progress).await {
             Ok(claimed) if claimed.is_full && is_closed => Duration::ZERO,
             Ok(claimed) => {
-                progress.pause =
-                    if claimed.any { PAUSE.0 } else { (progress.pause * 2).min(PAUSE.1) };
-                progress.pause
+                progress.empty_claims =
+                    if claimed.any { 0 } else { progress.empty_claims.saturating_add(1) };
+                BACKOFF.pause(progress.empty_claims.saturating_add(1))
             }
             Err(error) => {
                 progress.last_error = Some(Instant::now());

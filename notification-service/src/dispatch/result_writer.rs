@@ -14,6 +14,7 @@ use std::{
     time::Duration,
 };
 
+use backoff::Backoff;
 use contract::{DeliveryState, EventType, Reason};
 use db::FailureClass;
 use futures::StreamExt as _;
@@ -45,8 +46,8 @@ const BATCH: usize = 500;
 const GATHER: Duration = Duration::from_millis(5);
 /// Batches that are written at the same time.
 const BATCHES: usize = 3;
-/// Pause before a batch that failed is retried, at first and at most.
-const RETRY_PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(500));
+/// Pause before a batch that failed is retried.
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_millis(500));
 /// Longest time that the last batches may take once no result follows.
 const DRAIN: Duration = Duration::from_secs(10);
 /// Results that were submitted and not taken up yet.
@@ -153,8 +154,7 @@ impl ResultWriter {
         batch.sort_unstable_by_key(|(result, _)| result.delivery.key.order());
         let whole: Batch = batch.into_iter().unzip();
         let (mut queue, mut isolated) = (VecDeque::from([whole]), Vec::new());
-        let mut pause = RETRY_PAUSE.0;
-        let mut is_failing = false;
+        let (mut retries, mut is_failing) = (0, false);
         while let Some((results, permits)) = queue.pop_front() {
             let Err(error) = self.try_write(&results).await else { continue };
             if !std::mem::replace(&mut is_failing, true) {
@@ -173,8 +173,8 @@ impl ResultWriter {
                 queue.extend(split((results, permits)));
             } else {
                 queue.push_front((results, permits));
-                sleep(pause).await;
-                pause = (pause * 2).min(RETRY_PAUSE.1);
+                retries += 1;
+                sleep(BACKOFF.pause(retries)).await;
             }
         }
         if is_failing {
@@ -188,11 +188,11 @@ impl ResultWriter {
     /// them without the provider's text. Its delivery is claimed again when the lease ends.
     async fn write_isolated(&self, result: DeliveryResult) {
         let before = self.committed.load(Ordering::Acquire);
-        let (mut pause, mut retries) = (RETRY_PAUSE.0, 0);
+        let (mut attempts, mut retries) = (0, 0);
         let mut result = [result];
         while retries < ISOLATED_RETRIES {
-            sleep(pause).await;
-            pause = (pause * 2).min(RETRY_PAUSE.1);
+            attempts += 1;
+            sleep(BACKOFF.pause(attempts)).await;
             let Err(error) = self.try_write(&result).await else { return };
             let others_are_written = self.committed.load(Ordering::Acquire) > before;
             if others_are_written && error.may_be_caused_by_result() {
