@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use backoff::SharedBackoff;
-use bus::{Message, PublishError, SharedBus};
+use bus::{Message, PublishResults, SharedBus};
 use sqlx::PgPool;
 use tokio::time::timeout;
 use uuid::Uuid;
@@ -46,56 +46,48 @@ impl CommandPublisher {
         let results = match timeout(PUBLISH_TIMEOUT, self.bus.publish(&self.topic, &messages)).await
         {
             Ok(Ok(results)) => results,
-            Ok(Err(error)) => return self.return_refused(&ids, &error.to_string()).await,
-            Err(_) => return self.return_refused(&ids, "no answer in time").await,
+            Ok(Err(error)) => return self.return_refused(ids, &error.to_string()).await,
+            Err(_) => return self.return_refused(ids, "no answer in time").await,
         };
-        let (mut taken, mut refused, mut parked) = (Vec::new(), Vec::new(), Vec::new());
-        for (id, result) in ids.into_iter().zip(results) {
-            match result {
-                Ok(()) => taken.push(id),
-                Err(PublishError::Retry(_)) => refused.push(id),
-                Err(PublishError::Unpublishable(reason)) => {
-                    tracing::error!(
-                        event.id = %id.simple(),
-                        reason,
-                        "command can never be published, was parked"
-                    );
-                    parked.push((id, reason.to_string()));
-                }
-            }
+        let results = PublishResults::sort(ids, results);
+        for (id, reason) in &results.unpublishable {
+            tracing::error!(
+                event.id = %id.simple(),
+                reason,
+                "command can never be published, was parked"
+            );
         }
-        self.settle(&taken, &refused, &parked).await?;
+        self.settle(&results).await?;
+        let accepted = results.accepted.len();
         metrics::counter!("reminders_scheduler_commands_published_total")
-            .increment(taken.len() as u64);
-        if refused.is_empty() {
+            .increment(accepted as u64);
+        if results.refused.is_empty() {
             self.backoff.reset()
         } else {
             self.backoff.record_failure()
         }
-        Ok(taken.len())
+        Ok(accepted)
     }
 
-    async fn return_refused(&self, ids: &[Uuid], problem: &str) -> Result<usize, Error> {
+    async fn return_refused(&self, ids: Vec<Uuid>, problem: &str) -> Result<usize, Error> {
         self.backoff.record_failure();
         tracing::warn!(problem, commands = ids.len(), "publish of commands failed, will retry");
-        self.settle(&[], ids, &[]).await?;
+        let (accepted, unpublishable) = (Vec::new(), Vec::new());
+        self.settle(&PublishResults { accepted, refused: ids, unpublishable }).await?;
         Ok(0)
     }
 
     /// Deletes the commands that the topic accepted, returns the leases of those that it may accept
     /// later, and parks those that it never accepts.
-    async fn settle(
-        &self,
-        accepted: &[Uuid],
-        refused: &[Uuid],
-        unpublishable: &[(Uuid, String)],
-    ) -> Result<(), Error> {
+    async fn settle(&self, results: &PublishResults<Uuid>) -> Result<(), Error> {
         let action = "settle commands";
-        commands::delete(&self.pool, accepted).await.map_err(Error::of(action))?;
-        if !refused.is_empty() {
-            commands::release(&self.pool, refused).await.map_err(Error::of(action))?;
+        if !results.accepted.is_empty() {
+            commands::delete(&self.pool, &results.accepted).await.map_err(Error::of(action))?;
         }
-        for (id, reason) in unpublishable {
+        if !results.refused.is_empty() {
+            commands::release(&self.pool, &results.refused).await.map_err(Error::of(action))?;
+        }
+        for (id, reason) in &results.unpublishable {
             commands::park(&self.pool, *id, reason).await.map_err(Error::of(action))?;
         }
         Ok(())

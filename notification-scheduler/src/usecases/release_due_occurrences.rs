@@ -3,7 +3,7 @@
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use backoff::SharedBackoff;
-use bus::{Message, PublishError, SharedBus};
+use bus::{Message, PublishError, PublishResults, SharedBus};
 use sqlx::PgPool;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -138,33 +138,27 @@ impl Releaser {
     }
 
     async fn settle(&self, claims: Vec<Claimed>, results: Vec<Result<(), PublishError>>) {
-        let (mut taken, mut refused, mut impossible) =
-            (Vec::with_capacity(claims.len()), Vec::new(), Vec::new());
-        for (claim, result) in claims.iter().zip(results) {
-            match result {
-                Ok(()) => taken.push(claim.clone()),
-                Err(PublishError::Retry(_)) => refused.push(claim),
-                Err(PublishError::Unpublishable(reason)) => {
-                    tracing::error!(
-                        occurrence.id = %claim.lease.id.simple(),
-                        reason,
-                        "occurrence can never be published, ends as failed"
-                    );
-                    impossible.push(claim);
-                }
-            }
+        let PublishResults { accepted, refused, unpublishable } =
+            PublishResults::sort(claims, results);
+        for (claimed, reason) in &unpublishable {
+            tracing::error!(
+                occurrence.id = %claimed.lease.id.simple(),
+                reason,
+                "occurrence can never be published, ends as failed"
+            );
         }
         if refused.is_empty() {
             self.backoff.reset();
         } else {
             self.topic_failed("some entries were refused", refused.len());
-            self.return_leases(refused, PublishStatus::Unknown).await;
+            self.return_leases(&refused, PublishStatus::Unknown).await;
         }
-        if !impossible.is_empty() {
-            self.end(&impossible, UnpublishedOutcome::Unpublishable).await;
+        if !unpublishable.is_empty() {
+            let claims: Vec<&Claimed> = unpublishable.iter().map(|(claimed, _)| claimed).collect();
+            self.end(&claims, UnpublishedOutcome::Unpublishable).await;
         }
-        if !taken.is_empty() {
-            self.mark(&taken).await;
+        if !accepted.is_empty() {
+            self.mark(&accepted).await;
         }
     }
 

@@ -11,6 +11,7 @@ pub mod aws;
 mod limits;
 #[cfg(feature = "postgres")]
 pub mod postgres;
+mod publish_results;
 pub mod settings;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -24,6 +25,7 @@ pub use adaptive_rate::AdaptiveRate;
 pub use attributes::attributes_in;
 pub use contract::{MAX_ATTRIBUTES, Message};
 pub use limits::{Unpublishable, check};
+pub use publish_results::PublishResults;
 pub use settings::{BusSettings, connect};
 
 /// Most bytes of body, attribute names and attribute values together (SNS and SQS: 256 KiB).

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use bus::{PublishError, SharedBus};
+use bus::{PublishResults, SharedBus};
 use sqlx::PgPool;
 use tokio::time::{Instant, timeout};
 use uuid::Uuid;
@@ -57,32 +57,26 @@ impl Publisher {
             Ok(Err(error)) => return self.publish_failed(&ids, &error).await,
             Err(elapsed) => return self.publish_failed(&ids, &elapsed).await,
         };
-        let mut acknowledged = Vec::with_capacity(ids.len());
-        let mut not_accepted = Vec::new();
-        for (id, result) in ids.into_iter().zip(results) {
-            match result {
-                Ok(()) => acknowledged.push(id),
-                Err(PublishError::Retry(_)) => not_accepted.push(id),
-                Err(PublishError::Unpublishable(reason)) => {
-                    tracing::error!(
-                        event.id = %id,
-                        reason,
-                        "message can never be published, was parked in the outbox"
-                    );
-                    metrics::counter!("reminders_outbox_parked_total").increment(1);
-                    self.check(store::park(&self.pool, id, &reason).await);
-                }
-            }
+        let PublishResults { accepted, refused, unpublishable } =
+            PublishResults::sort(ids, results);
+        for (id, reason) in unpublishable {
+            tracing::error!(
+                event.id = %id,
+                reason,
+                "message can never be published, was parked in the outbox"
+            );
+            metrics::counter!("reminders_outbox_parked_total").increment(1);
+            self.check(store::park(&self.pool, id, &reason).await);
         }
-        metrics::counter!("reminders_outbox_published_total").increment(acknowledged.len() as u64);
-        if !acknowledged.is_empty() {
-            self.check(store::delete(&self.pool, &acknowledged).await);
+        metrics::counter!("reminders_outbox_published_total").increment(accepted.len() as u64);
+        if !accepted.is_empty() {
+            self.check(store::delete(&self.pool, &accepted).await);
         }
-        if not_accepted.is_empty() {
+        if refused.is_empty() {
             return true;
         }
         self.has_left_rows.store(true, Ordering::Relaxed);
-        self.check(store::release(&self.pool, &not_accepted).await);
+        self.check(store::release(&self.pool, &refused).await);
         false
     }
 
