@@ -1,10 +1,9 @@
-//! Occurrences that end unpublished: their state, their events, and the outbox.
+//! Occurrences that end unpublished: their state, and their events in the catalogue.
 
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use contract::{Event, OutcomeData};
-use service::outbox::OutboxMessage;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -68,32 +67,6 @@ pub async fn insert_events(
         &users as &[&str],
         &versions,
         &data.map_err(|error| sqlx::Error::Encode(error.into()))?,
-    )
-    .execute(connection)
-    .await?;
-    Ok(())
-}
-
-/// Inserts outbox rows without a lease: event-service's relay publishes them with its next scan.
-///
-/// # Errors
-/// When the statement fails.
-pub async fn insert_outbox(
-    connection: &mut PgConnection,
-    messages: &[OutboxMessage],
-) -> Result<(), sqlx::Error> {
-    let ids: Vec<Uuid> = messages.iter().map(|message| message.event_id).collect();
-    let bodies: Vec<&str> = messages.iter().map(|message| message.message.body.as_str()).collect();
-    let attributes: Vec<serde_json::Value> =
-        messages.iter().map(|message| serde_json::json!(message.message.attributes)).collect();
-    sqlx::query!(
-        "insert into outbox (event_id, body, attributes, lease_until)
-         select event_id, body, attributes, '-infinity'
-             from unnest($1::uuid[], $2::text[], $3::jsonb[]) as fact (event_id, body, attributes)
-         on conflict (event_id) do nothing",
-        &ids,
-        &bodies as &[&str],
-        &attributes,
     )
     .execute(connection)
     .await?;

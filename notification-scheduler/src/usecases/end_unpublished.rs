@@ -1,7 +1,7 @@
 //! Ends occurrences that are not published: state, catalogue and outbox in one transaction.
 
 use contract::{Event, OutcomeData};
-use service::outbox::OutboxMessage;
+use service::outbox::{self, OutboxMessage};
 use sqlx::PgPool;
 
 use super::{Error, compute_next_occurrences, quarantine_unreadable::keep_pending};
@@ -54,7 +54,7 @@ pub async fn end_unpublished(
     outcomes::insert_events(&mut transaction, &events).await.map_err(Error::of(ACTION))?;
     let messages: Result<Vec<OutboxMessage>, _> = events.iter().map(OutboxMessage::of).collect();
     let messages = messages.map_err(Error::of(ACTION))?;
-    outcomes::insert_outbox(&mut transaction, &messages).await.map_err(Error::of(ACTION))?;
+    outbox::insert_unleased(&mut *transaction, &messages).await.map_err(Error::of(ACTION))?;
     transaction.commit().await.map_err(Error::of(ACTION))?;
     keep_pending(pool, &staying_pending, PublishStatus::NotPublished).await?;
     Ok(events.len())

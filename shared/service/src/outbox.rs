@@ -105,3 +105,18 @@ pub async fn insert(
     }
     store::insert(executor, messages, LEASE).await
 }
+
+/// Writes messages into the outbox without a lease, in the caller's transaction: for a writer that
+/// has no relay. The relay of any process of the service publishes them with its next scan.
+///
+/// # Errors
+/// If the statement fails.
+pub async fn insert_unleased(
+    executor: impl PgExecutor<'_>,
+    messages: &[OutboxMessage],
+) -> Result<(), sqlx::Error> {
+    if messages.is_empty() {
+        return Ok(());
+    }
+    store::insert_unleased(executor, messages).await
+}

@@ -57,6 +57,29 @@ pub(super) async fn insert(
     Ok(())
 }
 
+/// Writes rows without a lease.
+pub(super) async fn insert_unleased(
+    executor: impl PgExecutor<'_>,
+    messages: &[OutboxMessage],
+) -> Result<(), sqlx::Error> {
+    let ids: Vec<Uuid> = messages.iter().map(|message| message.event_id).collect();
+    let bodies: Vec<&str> = messages.iter().map(|message| message.message.body.as_str()).collect();
+    let attributes: Vec<serde_json::Value> =
+        messages.iter().map(|message| serde_json::json!(message.message.attributes)).collect();
+    sqlx::query!(
+        "insert into outbox (event_id, body, attributes, lease_until)
+         select event_id, body, attributes, '-infinity'
+             from unnest($1::uuid[], $2::text[], $3::jsonb[]) as fact (event_id, body, attributes)
+         on conflict (event_id) do nothing",
+        &ids,
+        &bodies as &[&str],
+        &attributes,
+    )
+    .execute(executor)
+    .await?;
+    Ok(())
+}
+
 /// Leases rows whose lease has expired, lowest ids first. Attributes are read as text, so that a
 /// row written by another program cannot make the statement fail.
 pub(super) async fn claim(
