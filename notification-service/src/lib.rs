@@ -80,7 +80,7 @@ impl cli::Service for Notifications {
         vec![render::Arguments::command()]
     }
 
-    fn run_own(_: &str, arguments: &ArgMatches, env: &dyn Env) -> anyhow::Result<()> {
+    async fn run_own(_: &str, arguments: &ArgMatches, env: &dyn Env) -> anyhow::Result<()> {
         render::run(&render::Arguments::from_arg_matches(arguments)?, env)
     }
 

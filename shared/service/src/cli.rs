@@ -89,8 +89,13 @@ pub trait Service {
     ///
     /// # Errors
     /// A [`Report`] if the configuration has faults; any other error is a failure.
-    fn run_own(command: &str, _arguments: &ArgMatches, _env: &dyn Env) -> anyhow::Result<()> {
-        anyhow::bail!("there is no command `{command}`")
+    fn run_own(
+        command: &str,
+        _arguments: &ArgMatches,
+        _env: &dyn Env,
+    ) -> impl Future<Output = anyhow::Result<()>> + Send {
+        let error = anyhow::anyhow!("there is no command `{command}`");
+        async { Err(error) }
     }
 
     /// Serves until the token is cancelled, then drains.
@@ -105,7 +110,7 @@ pub trait Service {
 pub async fn run<S: Service>() -> ExitCode {
     let matches = command_line::<S>().get_matches();
     if let Some((name, arguments)) = matches.subcommand().filter(|(name, _)| is_own::<S>(name)) {
-        return own::<S>(name, arguments, &ProcessEnv);
+        return own::<S>(name, arguments, &ProcessEnv).await;
     }
     let command = Command::of(&matches);
     if let Command::Config(form) = command {
@@ -197,8 +202,8 @@ fn complain(line: &str) {
     let _unwritable = writeln!(io::stderr().lock(), "{line}");
 }
 
-fn own<S: Service>(name: &str, arguments: &ArgMatches, env: &dyn Env) -> ExitCode {
-    let Err(error) = S::run_own(name, arguments, env) else { return ExitCode::SUCCESS };
+async fn own<S: Service>(name: &str, arguments: &ArgMatches, env: &dyn Env) -> ExitCode {
+    let Err(error) = S::run_own(name, arguments, env).await else { return ExitCode::SUCCESS };
     complain(&format!("{}: {error:#}", S::NAME));
     if error.is::<Report>() { ExitCode::from(EXIT_CONFIG) } else { ExitCode::FAILURE }
 }
