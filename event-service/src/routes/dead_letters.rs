@@ -207,6 +207,21 @@ mod tests {
     }
 
     #[test]
+    fn reads_number_to_redrive_in_any_form() {
+        for (text, expected) in [
+            ("{}", Some(MAX_MOVED)),
+            (r#"{"max":100.0}"#, Some(100)),
+            (r#"{"max":1e2}"#, Some(100)),
+            (r#"{"max":0}"#, None),
+            (r#"{"max":10001}"#, None),
+            (r#"{"max":-1}"#, None),
+        ] {
+            let Redrive { max, .. } = serde_json::from_str(text).expect(text);
+            assert_eq!(checked_max(max).ok(), expected, "{text}");
+        }
+    }
+
+    #[test]
     fn separates_code_from_detail() {
         let letter = letter(&[(REASON_ATTRIBUTE, "UNREADABLE"), (DETAIL_ATTRIBUTE, "no userId")]);
         assert_eq!(letter.reason.as_deref(), Some("UNREADABLE"));

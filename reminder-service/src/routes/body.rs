@@ -163,7 +163,11 @@ pub(super) struct ReminderChange {
     priority: Option<Priority>,
     /// BCP 47 language of the surrounding texts.
     #[serde(default, deserialize_with = "clearable")]
-    #[schema(value_type = Option<String>, max_length = 35, pattern = "^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$")]
+    #[schema(
+        value_type = Option<String>,
+        max_length = 35,
+        pattern = "^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$",
+    )]
     locale: Option<Option<String>>,
 }
 
