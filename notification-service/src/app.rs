@@ -27,10 +27,10 @@ use crate::{
     clock::DbClock,
     consumer::NotificationHandler,
     dispatch::Workers,
-    purge_old_rows,
     routes::{self, Api, Streams},
     ses_bounces::SesFeedback,
     store::MIGRATOR,
+    tasks::purge_old_rows,
     telemetry::METRICS,
     usecases::{
         accept_occurrences::{AcceptOccurrences, Interruptions},

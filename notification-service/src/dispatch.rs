@@ -30,7 +30,7 @@
 //! | `result_writer` writes it to the ledger under its fence token | `store::ledger::Written` |
 //! | the event that reports the state, in the same transaction | `contract::OutcomeData` |
 //!
-//! [`DeliveryResult`]: crate::delivery::DeliveryResult
+//! [`DeliveryResult`]: crate::domain::delivery::DeliveryResult
 
 mod address_pauses;
 mod admission;
@@ -69,7 +69,7 @@ use tokio::{
 
 use crate::{
     channels::outcome::Outcome,
-    delivery::{Address, Delivery, Dispatch},
+    domain::delivery::{Address, Delivery, Dispatch},
 };
 use admission::{AdmissionControl, AttemptTarget, BreakerState};
 pub use circuit_breaker::ProbeIntervals;

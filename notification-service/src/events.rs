@@ -9,7 +9,7 @@ use serde::Serialize;
 use service::outbox::OutboxMessage;
 use uuid::Uuid;
 
-use crate::{
+use crate::domain::{
     delivery::{DeliveryKey, DeliveryResult, Dispatch, NewState},
     device::Device,
 };

@@ -31,19 +31,14 @@ pub mod channels;
 pub mod clock;
 pub mod config;
 pub mod consumer;
-pub mod delivery;
-pub mod device;
 pub mod dispatch;
-pub mod erasure;
+pub mod domain;
 pub mod events;
-
-pub mod preferences;
-mod purge_old_rows;
 pub mod render;
-pub mod revision;
 pub mod routes;
 pub mod ses_bounces;
 pub mod store;
+mod tasks;
 mod telemetry;
 pub mod usecases;
 

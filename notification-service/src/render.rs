@@ -23,7 +23,7 @@ use crate::{
         templates::{Notice, Part, Sample, Templates, Texts, UNSUBSCRIBE_URL, samples},
     },
     config::read_templates,
-    device::DeviceType,
+    domain::device::DeviceType,
 };
 
 /// Page that shows all samples.

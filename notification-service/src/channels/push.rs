@@ -18,7 +18,7 @@ use super::{
     outcome::Outcome,
     templates::{Notice, PushText, Templates},
 };
-use crate::device::DeviceType;
+use crate::domain::device::DeviceType;
 pub use token_check_permits::TokenCheckPermit;
 use token_check_permits::TokenCheckPermits;
 

@@ -8,9 +8,11 @@ use contract::{DecodeError, Envelope, EventType, Reason};
 use uuid::Uuid;
 
 use crate::{
-    delivery::{Arrival, Dispatch, cancellation_reason},
-    erasure::Erasure,
-    revision::{Change, Revision},
+    domain::{
+        delivery::{Arrival, Dispatch, cancellation_reason},
+        erasure::Erasure,
+        revision::{Change, Revision},
+    },
     usecases::republish_outcomes::Question,
 };
 

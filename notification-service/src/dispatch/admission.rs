@@ -21,7 +21,7 @@ use super::{
     concurrency_limit::ConcurrencyLimit,
     failure_evidence::UserDigest,
 };
-use crate::device::DeviceType;
+use crate::domain::device::DeviceType;
 
 /// User, address and platform that the failure of an attempt counts against.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -22,7 +22,7 @@ use super::{
 use crate::{
     channels::{outcome::Outcome, retry_policy::Policy},
     clock::DbClock,
-    delivery::{Address, Delivery, DeliveryResult},
+    domain::delivery::{Address, Delivery, DeliveryResult},
 };
 
 /// Least time of the lease that must be left for an attempt to start: the attempt must end before

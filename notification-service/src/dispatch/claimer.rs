@@ -14,8 +14,7 @@ use super::{
     is_urgent,
 };
 use crate::{
-    delivery::Delivery,
-    device::DeviceType,
+    domain::{delivery::Delivery, device::DeviceType},
     store::ledger::{self, Claim, Released},
 };
 

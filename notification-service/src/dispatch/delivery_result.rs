@@ -9,7 +9,7 @@ use crate::{
         outcome::Outcome,
         retry_policy::{Attempts, Decision, GiveUpReason, Policy},
     },
-    delivery::{Delivery, DeliveryResult, NewState, is_unwanted},
+    domain::delivery::{Delivery, DeliveryResult, NewState, is_unwanted},
 };
 
 /// Longest provider's id that is stored, in characters.

@@ -10,7 +10,7 @@ use crate::{
         email::{Email, Ses},
         outcome::Outcome,
     },
-    delivery::{Address, Delivery},
+    domain::delivery::{Address, Delivery},
 };
 
 /// Sends e-mails.

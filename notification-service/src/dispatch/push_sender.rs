@@ -11,7 +11,7 @@ use crate::{
         push::{Push, PushChannel},
     },
     clock::DbClock,
-    delivery::{Address, Delivery},
+    domain::delivery::{Address, Delivery},
 };
 
 /// Sends pushes.

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::polled_rows::{PolledRows, Table};
 use crate::{
-    delivery::Delivery,
+    domain::delivery::Delivery,
     store::recalls::{self, OccurrenceOnChannel},
 };
 

@@ -32,7 +32,7 @@ use tokio_util::task::TaskTracker;
 use super::Permit;
 use crate::{
     clock::DbClock,
-    delivery::{Address, DeliveryResult},
+    domain::delivery::{Address, DeliveryResult},
     events,
     store::{
         devices,

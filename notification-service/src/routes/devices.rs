@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 
 use super::{Api, examples, time_format::time};
 use crate::{
-    device::{Device, DeviceType},
+    domain::device::{Device, DeviceType},
     events,
     store::devices,
 };

@@ -15,7 +15,7 @@ use utoipa::ToSchema;
 
 use super::Api;
 use crate::{
-    preferences::{InvalidField, Locale, Preferences, QuietHours, TimeOfDay},
+    domain::preferences::{InvalidField, Locale, Preferences, QuietHours, TimeOfDay},
     store::{self, preferences},
     usecases::{
         self,

@@ -24,7 +24,7 @@ use utoipa::ToSchema;
 use super::Api;
 use crate::{
     channels::outcome::Outcome,
-    device::{DeviceType, NewDevice, Token, parse_name},
+    domain::device::{DeviceType, NewDevice, Token, parse_name},
     events,
     store::devices,
 };

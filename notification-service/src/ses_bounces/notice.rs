@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use contract::Reason;
 use serde_json::Value;
 
-use crate::delivery::address_digest;
+use crate::domain::delivery::address_digest;
 
 /// Plain text that SES publishes when event publishing to a topic is set up.
 const GREETING: &str = "Successfully validated SNS topic";

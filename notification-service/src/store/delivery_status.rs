@@ -8,7 +8,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::payload;
-use crate::delivery::DeliveryKey;
+use crate::domain::delivery::DeliveryKey;
 
 /// State of a delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]

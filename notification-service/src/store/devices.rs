@@ -4,7 +4,7 @@ use contract::Reason;
 use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
 
-use crate::device::{Device, NewDevice};
+use crate::domain::device::{Device, NewDevice};
 
 macro_rules! device {
     ($row:expr) => {{

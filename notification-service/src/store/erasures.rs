@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, PgExecutor, PgPool};
 use uuid::Uuid;
 
-use crate::erasure::{Erasure, user_digest};
+use crate::domain::erasure::{Erasure, user_digest};
 
 /// Rows of one table that are deleted in one transaction; of deliveries, the number of occurrences.
 const CHUNK: i64 = 1_000;

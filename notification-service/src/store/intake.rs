@@ -9,7 +9,7 @@ use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
 
 use super::interval;
-use crate::{
+use crate::domain::{
     delivery::{DeliveryKey, Dispatch, address_digest},
     device::{DeviceType, Token},
 };

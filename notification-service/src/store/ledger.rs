@@ -14,7 +14,7 @@ use sqlx::PgExecutor;
 use uuid::Uuid;
 
 use super::{interval, payload};
-use crate::{
+use crate::domain::{
     delivery::{Address, Delivery, DeliveryKey, DeliveryResult, NewState, cancellation_reason},
     device::Token,
 };
@@ -45,7 +45,7 @@ macro_rules! dispatch {
             expires_at: $row.expires_at,
         };
         let (send, is_readable) = $crate::store::payload::send(&$row.payload, columns);
-        let dispatch = $crate::delivery::Dispatch {
+        let dispatch = $crate::domain::delivery::Dispatch {
             user_id: $row.user_id,
             user_email: $row.user_email,
             version: $row.version,

@@ -11,7 +11,7 @@ use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
 
 use super::{interval, ledger::dispatch, payload};
-use crate::{
+use crate::domain::{
     delivery::{DeliveryKey, Dispatch},
     erasure::user_digest,
 };

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use chrono_tz::Tz;
 use sqlx::PgExecutor;
 
-use crate::preferences::{Locale, Preferences, QuietHours};
+use crate::domain::preferences::{Locale, Preferences, QuietHours};
 
 /// Returns the preferences of these users, without users who stored none.
 ///

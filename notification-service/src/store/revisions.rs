@@ -12,7 +12,7 @@ use sqlx::{PgExecutor, PgPool};
 use uuid::Uuid;
 
 use super::payload;
-use crate::{
+use crate::domain::{
     delivery::{Dispatch, cancellation_reason},
     erasure::user_digest,
     revision::{Change, Revision},

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::{ledger::dispatch, payload};
 use crate::{
-    delivery::{DeliveryKey, Dispatch},
+    domain::delivery::{DeliveryKey, Dispatch},
     ses_bounces::notice::SuppressionCause,
 };
 

@@ -28,8 +28,8 @@ use uuid::Uuid;
 use super::{Error, revise_pending_deliveries};
 use crate::{
     clock::DbClock,
-    delivery::{DeliveryKey, Dispatch},
     dispatch::{Dispatchers, LEASE, is_urgent},
+    domain::delivery::{DeliveryKey, Dispatch},
     store::{intake, pending_deliveries, revisions},
 };
 use ledger_batch::{LedgerBatch, Reservations};

@@ -5,7 +5,7 @@ use sqlx::PgPool;
 
 use super::Error;
 use crate::{
-    erasure::Erasure,
+    domain::erasure::Erasure,
     store::{erasures, revisions},
 };
 

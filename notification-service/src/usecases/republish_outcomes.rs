@@ -20,7 +20,7 @@ use uuid::Uuid;
 
 use super::Error;
 use crate::{
-    delivery::is_correction,
+    domain::delivery::is_correction,
     events::outcome_id,
     store::{
         self,

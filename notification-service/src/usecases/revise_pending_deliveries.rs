@@ -29,12 +29,14 @@ use uuid::Uuid;
 
 use super::Error;
 use crate::{
-    delivery::DeliveryKey,
     dispatch::Recalls,
-    erasure::user_digest,
+    domain::{
+        delivery::DeliveryKey,
+        erasure::user_digest,
+        preferences::Preferences,
+        revision::{self, Revision},
+    },
     events::{self, DeliveryOutcome},
-    preferences::Preferences,
-    revision::{self, Revision},
     store::{
         self, erasures,
         pending_deliveries::{self, PendingDelivery, PreferenceChange},

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use contract::Reason;
 use notification_service::{
-    device::{DeviceType, NewDevice, Token},
+    domain::device::{DeviceType, NewDevice, Token},
     store::{MIGRATOR, devices},
 };
 use sqlx::PgPool;

@@ -5,7 +5,7 @@ use std::{collections::HashSet, time::Duration};
 use chrono::Utc;
 use contract::{Channel, DeliveryState, Reason, new_id};
 use notification_service::{
-    delivery::{Delivery, DeliveryKey, DeliveryResult, Dispatch, NewState},
+    domain::delivery::{Delivery, DeliveryKey, DeliveryResult, Dispatch, NewState},
     store::{
         MIGRATOR,
         intake::{self, NewDelivery},

@@ -21,7 +21,7 @@ use notification_service::{
         push::{self, LIMIT_BYTES, Push},
         templates::{Notice, Templates},
     },
-    device::DeviceType,
+    domain::device::DeviceType,
 };
 use proptest::{
     collection::{btree_map, vec},

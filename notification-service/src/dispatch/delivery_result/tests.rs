@@ -5,7 +5,7 @@ use contract::{Channel, NotifyContent, Priority, SendData};
 use uuid::Uuid;
 
 use super::*;
-use crate::delivery::{Address, DeliveryKey, Dispatch};
+use crate::domain::delivery::{Address, DeliveryKey, Dispatch};
 
 fn delivery(attempts: i32) -> Delivery {
     let due_at = DateTime::UNIX_EPOCH + TimeDelta::days(20_000);

@@ -8,8 +8,8 @@ use service::outbox::OutboxMessage;
 
 use super::planned_deliveries::{InitialState, PlannedDelivery};
 use crate::{
-    delivery::{Delivery, Dispatch},
     dispatch::{Job, MIN_POSTPONEMENT, NoPermit, ReservedPermits, is_urgent},
+    domain::delivery::{Delivery, Dispatch},
     events::{self, DeliveryOutcome},
     store::intake::NewDelivery,
 };

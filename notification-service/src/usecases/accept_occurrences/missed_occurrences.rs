@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use contract::Channel;
 use uuid::Uuid;
 
-use crate::delivery::{DeliveryKey, Dispatch};
+use crate::domain::delivery::{DeliveryKey, Dispatch};
 
 /// Item on a channel: its user, its source, its id, and the channel.
 pub(super) type Series<'a> = (&'a str, &'a str, &'a str, Channel);

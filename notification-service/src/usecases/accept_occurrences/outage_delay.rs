@@ -13,7 +13,7 @@ use std::{
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::delivery::Arrival;
+use crate::domain::delivery::Arrival;
 
 /// Time after which an occurrence is late that was known to be up to date before it reached the
 /// queue; and time after which acceptance counts as interrupted if it wrote nothing although

@@ -16,10 +16,12 @@ use super::{
     planned_deliveries::{self, InitialState, PlannedDelivery},
 };
 use crate::{
-    delivery::{Dispatch, address_digest},
     dispatch::is_urgent,
-    preferences::Preferences,
-    revision::{self, Change},
+    domain::{
+        delivery::{Dispatch, address_digest},
+        preferences::Preferences,
+        revision::{self, Change},
+    },
     store::{
         intake::{self, LiveDevice},
         preferences,

@@ -5,8 +5,10 @@ use contract::{Channel, Reason};
 use uuid::Uuid;
 
 use crate::{
-    delivery::{Address, DeliveryKey, Dispatch, address_digest},
-    preferences::Preferences,
+    domain::{
+        delivery::{Address, DeliveryKey, Dispatch, address_digest},
+        preferences::Preferences,
+    },
     store::intake::LiveDevice,
 };
 
@@ -128,7 +130,7 @@ mod tests {
     use contract::{NotifyContent, Priority, SendData};
 
     use super::*;
-    use crate::{
+    use crate::domain::{
         device::{DeviceType, Token},
         preferences::Locale,
     };
@@ -192,8 +194,8 @@ mod tests {
     }
 
     fn at_night() -> Preferences {
-        let quiet_hours =
-            crate::preferences::QuietHours::parse("23:00", "06:00", None).expect("quiet hours");
+        let quiet_hours = crate::domain::preferences::QuietHours::parse("23:00", "06:00", None)
+            .expect("quiet hours");
         Preferences { quiet_hours: Some(quiet_hours), ..Preferences::default() }
     }
 

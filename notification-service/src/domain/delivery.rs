@@ -7,7 +7,7 @@ use contract::{Channel, DeliveryState, Reason, SendData, Traceparent};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use crate::device::{DeviceType, Token};
+use crate::domain::device::{DeviceType, Token};
 
 /// Reasons for which a delivery is cancelled.
 const CANCELLATIONS: [Reason; 8] = [

@@ -1,0 +1,8 @@
+//! Deliveries, devices, preferences and revisions: values and their rules, without a database, a
+//! network or a clock.
+
+pub mod delivery;
+pub mod device;
+pub mod erasure;
+pub mod preferences;
+pub mod revision;
