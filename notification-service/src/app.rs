@@ -27,7 +27,7 @@ use crate::{
     clock::DbClock,
     consumer::NotificationHandler,
     dispatch::Workers,
-    routes::{self, Api, Streams},
+    routes::{self, AppState, Streams},
     ses_bounces::SesFeedback,
     store::MIGRATOR,
     tasks::purge_old_rows,
@@ -111,7 +111,7 @@ impl App {
             Workers::build(&config, pool.clone(), Arc::clone(&clock), relay_handle.clone()).await?;
         let started = Started::watching(pool.clone());
         let streams = Streams::default();
-        let shared = Api {
+        let state = AppState {
             pool: pool.clone(),
             clock: Arc::clone(&clock),
             relay_handle: relay_handle.clone(),
@@ -122,7 +122,7 @@ impl App {
             exports: ExportLimit::new(config.exports),
             started: started.clone(),
         };
-        let router = api(routes::router(shared), Authenticator::new(config.auth)?, &config.api);
+        let router = api(routes::router(state), Authenticator::new(config.auth)?, &config.api);
         let startup = Startup {
             app_env: config.process.app_env,
             pool: pool.clone(),

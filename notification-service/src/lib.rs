@@ -52,9 +52,9 @@ pub use config::Config;
 
 /// The service as the command line runs it.
 #[derive(Debug)]
-pub struct Notifications;
+pub struct NotificationService;
 
-impl cli::Service for Notifications {
+impl cli::Service for NotificationService {
     const NAME: &'static str = env!("CARGO_PKG_NAME");
     const ABOUT: &'static str = env!("CARGO_PKG_DESCRIPTION");
     type Config = Config;

@@ -4,5 +4,5 @@ use std::process::ExitCode;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    service::cli::run::<notification_service::Notifications>().await
+    service::cli::run::<notification_service::NotificationService>().await
 }

@@ -1,5 +1,6 @@
 //! REST API of devices, deliveries and preferences.
 
+mod device_type;
 mod devices;
 mod examples;
 mod export;
@@ -28,7 +29,7 @@ use crate::{channels::push::PushChannel, clock::DbClock};
 
 /// State that the handlers share.
 #[derive(Clone)]
-pub struct Api {
+pub struct AppState {
     /// Devices database.
     pub pool: PgPool,
     /// Clock of the database.
@@ -71,10 +72,10 @@ pub struct Api {
 struct Description;
 
 /// Returns the routes, with `GET /openapi.json` and `GET /docs`, which describe them.
-pub fn router(api: Api) -> Router {
+pub fn router(state: AppState) -> Router {
     let (routes, openapi) = described();
-    let started = axum::middleware::from_fn_with_state(api.started.clone(), startup::require);
-    routes.layer(started).with_state(api).merge(openapi_routes(&openapi))
+    let started = axum::middleware::from_fn_with_state(state.started.clone(), startup::require);
+    routes.layer(started).with_state(state).merge(openapi_routes(&openapi))
 }
 
 /// Returns the description of the API, as committed in `openapi.json`.
@@ -85,7 +86,7 @@ pub fn openapi() -> Result<String, serde_json::Error> {
     described().1.to_pretty_json()
 }
 
-fn described() -> (Router<Api>, utoipa::openapi::OpenApi) {
+fn described() -> (Router<AppState>, utoipa::openapi::OpenApi) {
     let (routes, mut openapi) = OpenApiRouter::with_openapi(Description::openapi())
         .routes(routes!(register::register))
         .routes(routes!(devices::list))

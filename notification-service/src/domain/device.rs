@@ -13,7 +13,7 @@ const MAX_TOKEN: usize = 4096;
 const MAX_NAME: usize = 100;
 
 /// Platform of a device.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DeviceType {
     /// A browser.

@@ -11,12 +11,8 @@ use service::{
 };
 use utoipa::ToSchema;
 
-use super::{Api, examples, time_format::time};
-use crate::{
-    domain::device::{Device, DeviceType},
-    events,
-    store::devices,
-};
+use super::{AppState, device_type::DeviceTypeSchema, examples, time_format::time};
+use crate::{domain::device::Device, events, store::devices};
 
 /// Registered device. Never contains the token.
 #[derive(Debug, Serialize, ToSchema)]
@@ -27,7 +23,7 @@ pub(super) struct DeviceAnswer {
     id: String,
     /// Platform of the device.
     #[serde(rename = "type")]
-    #[schema(value_type = DeviceType)]
+    #[schema(value_type = DeviceTypeSchema)]
     device_type: String,
     /// Name that the user gave to the device.
     name: Option<String>,
@@ -70,10 +66,10 @@ impl From<Device> for DeviceAnswer {
     ),
 )]
 pub(super) async fn list(
-    State(api): State<Api>,
+    State(state): State<AppState>,
     identity: Identity,
 ) -> Result<Json<Devices>, ApiError> {
-    let devices = devices::of_user(&api.pool, &identity.user_id).await?;
+    let devices = devices::of_user(&state.pool, &identity.user_id).await?;
     Ok(Json(Devices { devices: devices.into_iter().map(Into::into).collect() }))
 }
 
@@ -94,7 +90,7 @@ pub(super) async fn list(
     ),
 )]
 pub(super) async fn remove(
-    State(api): State<Api>,
+    State(state): State<AppState>,
     identity: Identity,
     context: RequestContext,
     PathId(id): PathId,
@@ -102,7 +98,7 @@ pub(super) async fn remove(
     let not_theirs =
         || ApiError::new(Reason::DeviceNotAssociated, "id: you have no device with this id");
     let id = id.ok_or_else(not_theirs)?;
-    let mut transaction = api.pool.begin().await?;
+    let mut transaction = state.pool.begin().await?;
     let device =
         devices::remove(&mut *transaction, &identity.user_id, id).await?.ok_or_else(not_theirs)?;
     let message = events::device(
@@ -110,12 +106,12 @@ pub(super) async fn remove(
         &device,
         Some(identity.email),
         None,
-        api.clock.now(),
+        state.clock.now(),
         Some(context.traceparent),
     )?;
     bus::check(&message.message, 0)?;
     outbox::insert(&mut *transaction, std::slice::from_ref(&message)).await?;
     transaction.commit().await?;
-    api.relay_handle.after_commit([message]);
+    state.relay_handle.after_commit([message]);
     Ok(())
 }

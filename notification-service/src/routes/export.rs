@@ -12,7 +12,7 @@ use sqlx::PgPool;
 use utoipa::ToSchema;
 
 use super::{
-    Api,
+    AppState,
     preferences::PreferencesBody,
     time_format::{optional_time, time},
 };
@@ -199,20 +199,20 @@ impl From<KeptDelivery> for ExportedDelivery {
     ),
 )]
 pub(super) async fn export(
-    State(api): State<Api>,
+    State(state): State<AppState>,
     identity: Identity,
 ) -> Result<Response, ApiError> {
-    let permit = api.exports.acquire(&identity.user_id)?;
-    let devices = export::devices(&api.pool, &identity.user_id).await?;
+    let permit = state.exports.acquire(&identity.user_id)?;
+    let devices = export::devices(&state.pool, &identity.user_id).await?;
     let devices: Vec<ExportedDevice> = devices.into_iter().map(Into::into).collect();
     let preferences =
-        PreferencesBody::from(&preferences::of_user(&api.pool, &identity.user_id).await?);
+        PreferencesBody::from(&preferences::of_user(&state.pool, &identity.user_id).await?);
     let (devices, preferences) =
         (serde_json::to_string(&devices)?, serde_json::to_string(&preferences)?);
     let head = format!(r#"{{"devices":{devices},"preferences":{preferences},"notifications":["#);
     Ok(streamed_json(permit, async move |mut writer: BodyWriter| {
         writer.write(head).await?;
-        let truncated = write_deliveries(&api.pool, &mut writer, &identity.user_id).await?;
+        let truncated = write_deliveries(&state.pool, &mut writer, &identity.user_id).await?;
         writer.write(format!(r#"],"truncated":{truncated}}}"#)).await?;
         Ok(writer.finish().await?)
     }))

@@ -12,7 +12,7 @@ use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use super::{
-    Api, examples,
+    AppState, examples,
     time_format::{optional_time, time},
 };
 use crate::store::history::{self, Filter, HistoryRow};
@@ -162,7 +162,7 @@ impl From<HistoryRow> for DeliveryAnswer {
     ),
 )]
 pub(super) async fn list(
-    State(api): State<Api>,
+    State(state): State<AppState>,
     identity: Identity,
     LenientParams { value: query, faults }: LenientParams<Query>,
 ) -> Result<Json<Deliveries>, ApiError> {
@@ -170,9 +170,9 @@ pub(super) async fn list(
     let limit = faults.take(checked_limit(query.limit.unwrap_or(DEFAULT_LIMIT)));
     let before = faults.take(query.cursor.as_deref().map(read_cursor).transpose());
     let (limit, before) = faults.or(limit.zip(before))?;
-    let Query { state, channel, item_id, unread, .. } = query;
-    let filter = Filter { state, channel, item_id: item_id.map(Into::into), unread };
-    let page = history::of_user(&api.pool, &identity.user_id, &filter, before, limit).await?;
+    let Query { state: in_state, channel, item_id, unread, .. } = query;
+    let filter = Filter { state: in_state, channel, item_id: item_id.map(Into::into), unread };
+    let page = history::of_user(&state.pool, &identity.user_id, &filter, before, limit).await?;
     let next_cursor = page.next.map(|last| last.simple().to_string());
     Ok(Json(Deliveries {
         notifications: page.rows.into_iter().map(Into::into).collect(),

@@ -19,7 +19,7 @@ use sqlx::{PgConnection, PgPool};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{Api, examples};
+use super::{AppState, examples};
 use crate::store::inbox;
 
 /// Number of occurrences that were sent to the caller on at least one channel and are unread.
@@ -78,10 +78,10 @@ enum Mark {
     ),
 )]
 pub(super) async fn unread_count(
-    State(api): State<Api>,
+    State(state): State<AppState>,
     identity: Identity,
 ) -> Result<Json<Unread>, ApiError> {
-    Ok(Json(inbox::unread(&api.pool, &identity.user_id).await?.into()))
+    Ok(Json(inbox::unread(&state.pool, &identity.user_id).await?.into()))
 }
 
 /// Mark an occurrence as read
@@ -115,12 +115,12 @@ pub(super) async fn unread_count(
     ),
 )]
 pub(super) async fn read(
-    State(api): State<Api>,
+    State(state): State<AppState>,
     identity: Identity,
     PathId(id): PathId,
     body: OptionalBody<EmptyBody>,
 ) -> Result<Response, ApiError> {
-    apply_mark(&api.pool, &identity, body.key, Mark::Read(id.ok_or_else(missing)?)).await
+    apply_mark(&state.pool, &identity, body.key, Mark::Read(id.ok_or_else(missing)?)).await
 }
 
 /// Mark an occurrence as unread
@@ -153,12 +153,12 @@ pub(super) async fn read(
     ),
 )]
 pub(super) async fn unread(
-    State(api): State<Api>,
+    State(state): State<AppState>,
     identity: Identity,
     PathId(id): PathId,
     body: OptionalBody<EmptyBody>,
 ) -> Result<Response, ApiError> {
-    apply_mark(&api.pool, &identity, body.key, Mark::Unread(id.ok_or_else(missing)?)).await
+    apply_mark(&state.pool, &identity, body.key, Mark::Unread(id.ok_or_else(missing)?)).await
 }
 
 /// Mark all occurrences as read
@@ -181,11 +181,11 @@ pub(super) async fn unread(
     ),
 )]
 pub(super) async fn read_all(
-    State(api): State<Api>,
+    State(state): State<AppState>,
     identity: Identity,
     body: Body<ReadAll>,
 ) -> Result<Response, ApiError> {
-    apply_mark(&api.pool, &identity, body.key, Mark::AllRead(body.value.up_to)).await
+    apply_mark(&state.pool, &identity, body.key, Mark::AllRead(body.value.up_to)).await
 }
 
 /// Changes read marks, once for each idempotency key. Responds with the number of unread

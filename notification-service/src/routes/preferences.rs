@@ -13,7 +13,7 @@ use service::{
 use sqlx::{Postgres, Transaction};
 use utoipa::ToSchema;
 
-use super::Api;
+use super::AppState;
 use crate::{
     domain::preferences::{InvalidField, Locale, Preferences, QuietHours, TimeOfDay},
     store::{self, preferences},
@@ -169,10 +169,10 @@ impl From<&Preferences> for PreferencesBody {
     ),
 )]
 pub(super) async fn get(
-    State(api): State<Api>,
+    State(state): State<AppState>,
     identity: Identity,
 ) -> Result<Json<PreferencesBody>, ApiError> {
-    let preferences = preferences::of_user(&api.pool, &identity.user_id).await?;
+    let preferences = preferences::of_user(&state.pool, &identity.user_id).await?;
     Ok(Json(PreferencesBody::from(&preferences)))
 }
 
@@ -192,15 +192,15 @@ pub(super) async fn get(
     ),
 )]
 pub(super) async fn put(
-    State(api): State<Api>,
+    State(state): State<AppState>,
     identity: Identity,
     body: LenientBody<PreferencesBody>,
 ) -> Result<Json<PreferencesBody>, ApiError> {
     let wanted = body.value.preferences(body.faults)?;
-    let mut transaction = api.pool.begin().await?;
+    let mut transaction = state.pool.begin().await?;
     preferences::put(&mut *transaction, &identity.user_id, &wanted).await?;
-    while apply(&api, transaction, &identity.user_id, &wanted).await? {
-        transaction = api.pool.begin().await?;
+    while apply(&state, transaction, &identity.user_id, &wanted).await? {
+        transaction = state.pool.begin().await?;
         preferences::hold(&mut *transaction, &identity.user_id).await?;
         if preferences::of_user(&mut *transaction, &identity.user_id).await? != wanted {
             // A later request stored other preferences, and applies them itself.
@@ -213,17 +213,17 @@ pub(super) async fn put(
 /// Applies preferences to some of the pending deliveries, and commits. Returns `true` if there are
 /// more.
 async fn apply(
-    api: &Api,
+    state: &AppState,
     mut transaction: Transaction<'_, Postgres>,
     user_id: &str,
     wanted: &Preferences,
 ) -> Result<bool, ApiError> {
     let now = store::now(&mut *transaction).await?;
     let Revised { messages, has_more } =
-        apply_preferences(&mut transaction, user_id, wanted, api.takeover, now).await?;
+        apply_preferences(&mut transaction, user_id, wanted, state.takeover, now).await?;
     outbox::insert(&mut *transaction, &messages).await?;
     transaction.commit().await?;
-    api.relay_handle.after_commit(messages);
+    state.relay_handle.after_commit(messages);
     Ok(has_more)
 }
 

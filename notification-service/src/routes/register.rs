@@ -21,7 +21,7 @@ use service::{
 use sqlx::PgConnection;
 use utoipa::ToSchema;
 
-use super::Api;
+use super::{AppState, device_type::DeviceTypeSchema};
 use crate::{
     channels::outcome::Outcome,
     domain::device::{DeviceType, NewDevice, Token, parse_name},
@@ -49,7 +49,7 @@ pub(super) struct Registration {
     fcm_token: Option<String>,
     /// Platform of the device.
     #[serde(rename = "type")]
-    #[schema(required, value_type = DeviceType)]
+    #[schema(required, value_type = DeviceTypeSchema)]
     device_type: Option<DeviceType>,
     /// Name that the user gives to the device. A registration without a name keeps the previous
     /// one.
@@ -115,7 +115,7 @@ impl Registration {
     ),
 )]
 pub(super) async fn register(
-    State(api): State<Api>,
+    State(state): State<AppState>,
     identity: Identity,
     context: RequestContext,
     body: LenientBody<Registration>,
@@ -124,27 +124,27 @@ pub(super) async fn register(
     let key = body.key.as_ref();
     if let Some(key) = key
         && let Known::Answered(replay) =
-            idempotency::lookup(&mut *api.pool.acquire().await?, &identity.user_id, key).await?
+            idempotency::lookup(&mut *state.pool.acquire().await?, &identity.user_id, key).await?
     {
         return Ok(replay.into_response());
     }
     // Outside of any transaction, because FCM may take seconds.
-    let Some(permit) = api.push_channel.token_check_permit(&identity.user_id) else {
+    let Some(permit) = state.push_channel.token_check_permit(&identity.user_id) else {
         return Err(busy());
     };
-    check(api.push_channel.validate(device.token.as_str(), &permit).await)?;
+    check(state.push_channel.validate(device.token.as_str(), &permit).await)?;
     drop(permit);
-    let mut transaction = api.pool.begin().await?;
+    let mut transaction = state.pool.begin().await?;
     if let Some(key) = key
         && let Known::Answered(replay) =
             idempotency::begin(&mut transaction, &identity.user_id, key).await?
     {
         return Ok(replay.into_response());
     }
-    let (answer, messages) = store(&mut transaction, &api, &identity, &context, &device).await?;
+    let (answer, messages) = store(&mut transaction, &state, &identity, &context, &device).await?;
     remember(&mut transaction, &identity, key, &answer).await?;
     transaction.commit().await?;
-    api.relay_handle.after_commit(messages);
+    state.relay_handle.after_commit(messages);
     metrics::counter!("reminders_devices_registered_total", "type" => device.device_type.as_str())
         .increment(1);
     Ok((StatusCode::CREATED, Json(answer)).into_response())
@@ -200,13 +200,13 @@ const RETRY_AFTER: Duration = Duration::from_secs(10);
 
 async fn store(
     transaction: &mut PgConnection,
-    api: &Api,
+    state: &AppState,
     identity: &Identity,
     context: &RequestContext,
     new: &NewDevice,
 ) -> Result<(Registered, Vec<OutboxMessage>), ApiError> {
-    let registered = devices::register(transaction, new, api.max_devices).await?;
-    let now = api.clock.now();
+    let registered = devices::register(transaction, new, state.max_devices).await?;
+    let now = state.clock.now();
     let trace = Some(context.traceparent);
     let email = Some(identity.email.clone());
     let mut messages = vec![events::device(

@@ -26,7 +26,7 @@ use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
 use self::{cursor::Cursor, limits::StreamPermit};
-use super::{Api, examples, history::DeliveryAnswer, inbox::Unread};
+use super::{AppState, examples, history::DeliveryAnswer, inbox::Unread};
 use crate::store::{
     change_feed::{self, Change, Position},
     inbox,
@@ -51,7 +51,7 @@ const MAX_DURATION: Duration = Duration::from_secs(60 * 60);
 
 /// Stream of one client.
 struct DeliveryStream {
-    api: Api,
+    state: AppState,
     user_id: String,
     cursor: Cursor,
     read: VecDeque<Change>,
@@ -111,15 +111,15 @@ struct DeliveryStream {
     ),
 )]
 pub(super) async fn stream(
-    State(api): State<Api>,
+    State(state): State<AppState>,
     identity: Identity,
     headers: HeaderMap,
 ) -> Result<impl IntoResponse, ApiError> {
-    let permit = api.streams.open_stream(&identity.user_id)?;
+    let permit = state.streams.open_stream(&identity.user_id)?;
     let last = headers.get("last-event-id").map(read_cursor).transpose()?;
-    let cursor = start_cursor(&api, &permit, &identity.user_id, last).await?;
+    let cursor = start_cursor(&state, &permit, &identity.user_id, last).await?;
     let deliveries = DeliveryStream {
-        api,
+        state,
         user_id: identity.user_id,
         cursor,
         read: VecDeque::new(),
@@ -150,16 +150,16 @@ fn read_cursor(value: &HeaderValue) -> Result<Cursor, ApiError> {
 /// of the database's was written before the database was restored from a backup: such a stream
 /// begins at the current position.
 async fn start_cursor(
-    api: &Api,
+    state: &AppState,
     permit: &StreamPermit,
     user_id: &str,
     last: Option<Cursor>,
 ) -> Result<Cursor, ApiError> {
-    let now = api.clock.now();
+    let now = state.clock.now();
     let unknown = Position { xid: i64::MAX, id: Uuid::max() };
-    let _connection = api.streams.connection(permit).await.map_err(ApiError::unexpected)?;
-    let look =
-        change_feed::look(&api.pool, user_id, cursor::oldest_low_water_mark(now), unknown).await?;
+    let _connection = state.streams.connection(permit).await.map_err(ApiError::unexpected)?;
+    let look = change_feed::look(&state.pool, user_id, cursor::oldest_low_water_mark(now), unknown)
+        .await?;
     match last.filter(|last| last.position.xid <= look.horizon) {
         Some(last) => Ok(last.limited_to_max_age(now)),
         None => Ok(Cursor {
@@ -186,7 +186,7 @@ impl DeliveryStream {
             if Instant::now() >= self.ends_at {
                 return None;
             }
-            let streams = self.api.streams.clone();
+            let streams = self.state.streams.clone();
             let advanced = tokio::select! {
                 advanced = self.advance() => advanced,
                 () = streams.ended() => return None,
@@ -212,17 +212,17 @@ impl DeliveryStream {
     /// Reads new changes. If there are none, moves the cursor to the position of the query, and
     /// counts unread occurrences if their number may have changed.
     async fn advance(&mut self) -> Result<Option<Unread>, sqlx::Error> {
-        let Ok(_connection) = self.api.streams.connection(&self.permit).await else {
+        let Ok(_connection) = self.state.streams.connection(&self.permit).await else {
             return Ok(None);
         };
         let Cursor { position, low_water_mark } = self.cursor;
-        let (now, began) = (self.api.clock.now(), Instant::now());
+        let (now, began) = (self.state.clock.now(), Instant::now());
         let look =
-            change_feed::look(&self.api.pool, &self.user_id, low_water_mark, position).await?;
+            change_feed::look(&self.state.pool, &self.user_id, low_water_mark, position).await?;
         self.query_time = began.elapsed();
         if look.has_changes {
             self.read =
-                change_feed::after(&self.api.pool, &self.user_id, low_water_mark, position, PAGE)
+                change_feed::after(&self.state.pool, &self.user_id, low_water_mark, position, PAGE)
                     .await?
                     .into();
             return Ok(None);
@@ -234,7 +234,7 @@ impl DeliveryStream {
         if self.revision == Some(look.revision) && !self.has_arrivals {
             return Ok(None);
         }
-        let unread = Unread::from(inbox::unread(&self.api.pool, &self.user_id).await?);
+        let unread = Unread::from(inbox::unread(&self.state.pool, &self.user_id).await?);
         (self.revision, self.has_arrivals) = (Some(look.revision), false);
         Ok((self.unread.replace(unread) != Some(unread)).then_some(unread))
     }
@@ -243,7 +243,7 @@ impl DeliveryStream {
     async fn wait(&self) {
         let pause =
             if self.is_unavailable { PERIOD_UNAVAILABLE } else { pause_after(self.query_time) };
-        tokio::select! { () = sleep(pause) => {} () = self.api.streams.ended() => {} }
+        tokio::select! { () = sleep(pause) => {} () = self.state.streams.ended() => {} }
     }
 
     fn event(&self, name: &str, data: &impl serde::Serialize) -> Event {

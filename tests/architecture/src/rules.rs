@@ -39,7 +39,7 @@ struct Rule {
 }
 
 /// Crates that the domain may import: the standard library, our values, and libraries of values.
-const VALUES: [&str; 14] = [
+const VALUES: [&str; 15] = [
     "alloc",
     "chrono",
     "chrono_tz",
@@ -50,6 +50,7 @@ const VALUES: [&str; 14] = [
     "recurrence",
     "serde",
     "serde_json",
+    "sha2",
     "std",
     "thiserror",
     "url",
