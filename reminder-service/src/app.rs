@@ -20,11 +20,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     Config,
+    domain::quota::Quota,
     peers::Peers,
-    purge,
-    quota::Quota,
     routes::{self, Api},
     store::MIGRATOR,
+    tasks::purge,
     telemetry::METRICS,
 };
 

@@ -5,7 +5,7 @@ use env_config::{Env, Reader, Report};
 use rest::{ApiSettings, Auth, ExportLimit};
 use service::settings::{BusConfig, Process};
 
-use crate::{addresses::Addresses, peers::PeerSettings};
+use crate::{domain::email_addresses::Addresses, peers::PeerSettings};
 
 /// The configuration of reminder-service.
 #[derive(Debug, Clone)]

@@ -1,18 +1,15 @@
 //! reminder-service: the REST API of reminders. It owns the reminders database, and publishes every
 //! change as an event, which it writes to the outbox in the transaction of the change.
 
-pub mod addresses;
 pub mod app;
-pub mod calendar;
 pub mod config;
-pub mod events;
+pub mod domain;
 pub mod peers;
-mod purge;
-pub mod quota;
-pub mod reminder;
 pub mod routes;
 pub mod store;
+mod tasks;
 mod telemetry;
+mod usecases;
 
 use env_config::Reader;
 use service::{cli, settings::Process};

@@ -6,7 +6,6 @@ mod body;
 mod bulk;
 mod calendar;
 mod change;
-mod compute;
 mod create;
 mod cursor;
 mod examples;
@@ -29,10 +28,12 @@ use utoipa::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
-    addresses::Addresses,
+    domain::{
+        email_addresses::Addresses,
+        quota::Quota,
+        reminder::{InvalidField, InvalidRecurrence},
+    },
     peers::Peers,
-    quota::Quota,
-    reminder::{InvalidField, InvalidRecurrence},
 };
 
 /// State that the handlers share.

@@ -12,7 +12,7 @@ mod row;
 use sqlx::{PgConnection, migrate::Migrator};
 use uuid::Uuid;
 
-use crate::reminder::Reminder;
+use crate::domain::reminder::Reminder;
 use row::Row;
 
 pub use addresses::{purge_addresses, record_address};

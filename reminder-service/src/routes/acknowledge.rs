@@ -13,8 +13,10 @@ use super::{
     single::missing,
 };
 use crate::{
-    events::Origin,
-    reminder::{Handled, NothingDelivered, Reminder},
+    domain::{
+        events::Origin,
+        reminder::{Handled, NothingDelivered, Reminder},
+    },
     store::Seen,
 };
 

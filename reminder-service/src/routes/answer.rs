@@ -8,10 +8,11 @@ use serde::{Serialize, Serializer};
 use service::http::ApiError;
 use utoipa::ToSchema;
 
-use super::{compute::off_thread, examples};
+use super::examples;
 use crate::{
-    reminder::{self, Reminder, Status},
+    domain::reminder::{self, Reminder, Status},
     store::Seen,
+    usecases::compute::off_thread,
 };
 
 /// A reminder.

@@ -13,8 +13,8 @@ use service::http::{ApiError, FieldFault, Reason};
 use utoipa::ToSchema;
 
 use super::examples;
-use crate::calendar::Entry;
-use crate::reminder::{
+use crate::domain::calendar::Entry;
+use crate::domain::reminder::{
     self, Change, Channels, Details, ExpiresAfter, InvalidField, InvalidRecurrence, Link, Locale,
     Message, NotifyOffsets, Pairs, Schedule, TimeZone, Title, check_is_recurring, due_date,
 };

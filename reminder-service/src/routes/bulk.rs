@@ -25,15 +25,17 @@ use uuid::Uuid;
 use super::{
     Api,
     body::NewReminder,
-    compute::off_thread,
     create::{CreatedReminder, no_delivery_ahead, quota_exceeded},
     examples,
 };
 use crate::{
-    addresses::check_channels,
-    events::{self, Origin, Unstamped},
-    reminder::{Channel, Details},
+    domain::{
+        email_addresses::check_channels,
+        events::{self, Origin, Unstamped},
+        reminder::{Channel, Details},
+    },
     store,
+    usecases::compute::off_thread,
 };
 
 /// Largest body.

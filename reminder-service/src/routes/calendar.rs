@@ -22,15 +22,17 @@ use super::{
     Api,
     body::NewReminder,
     bulk::{accept_address, create_drafts, drafts},
-    compute::off_thread,
     create::CreatedReminder,
     examples,
 };
 use crate::{
-    calendar::{self, Calendar, Entry, Exported, Import},
-    events::Origin,
-    reminder::{Details, Link, Locale, Reminder, TimeZone, Title},
+    domain::{
+        calendar::{self, Calendar, Entry, Exported, Import},
+        events::Origin,
+        reminder::{Details, Link, Locale, Reminder, TimeZone, Title},
+    },
     store::{self, Seen},
+    usecases::compute::off_thread,
 };
 
 /// Largest number of reminders of one file, the newest.

@@ -14,9 +14,11 @@ use super::{
     single::missing,
 };
 use crate::{
-    addresses::check_channels,
-    events::Origin,
-    reminder::{Change, Handled, InvalidRecurrence, Reminder, Status},
+    domain::{
+        email_addresses::check_channels,
+        events::Origin,
+        reminder::{Change, Handled, InvalidRecurrence, Reminder, Status},
+    },
     store::Seen,
 };
 

@@ -18,11 +18,14 @@ use serde_json::json;
 use service::http::{ApiError, ErrorBody, Reason};
 use utoipa::ToSchema;
 
-use super::{Api, body::NewReminder, compute::off_thread};
+use super::{Api, body::NewReminder};
 use crate::{
-    addresses::check_channels,
-    events::{self, Origin},
+    domain::{
+        email_addresses::check_channels,
+        events::{self, Origin},
+    },
     store::{self, Created},
+    usecases::compute::off_thread,
 };
 
 /// Id of a reminder that was created.

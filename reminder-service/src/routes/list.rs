@@ -17,7 +17,7 @@ use super::{
     cursor, examples,
 };
 use crate::{
-    reminder::instant,
+    domain::reminder::instant,
     store::{self, Filter, Slice},
 };
 

@@ -15,9 +15,11 @@ use super::{
     examples,
 };
 use crate::{
-    events::{self, Origin},
+    domain::{
+        events::{self, Origin},
+        reminder::Reminder,
+    },
     peers::Part,
-    reminder::Reminder,
     store::{self, Seen},
 };
 

@@ -7,10 +7,11 @@ use serde::{Deserialize, Serialize};
 use service::http::{ApiError, ErrorBody, FieldFault};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{Api, answer::time, body::NewReminder, compute::off_thread, examples, single::missing};
+use super::{Api, answer::time, body::NewReminder, examples, single::missing};
 use crate::{
-    reminder::{InvalidField, Upcoming, instant},
+    domain::reminder::{InvalidField, Upcoming, instant},
     store,
+    usecases::compute::off_thread,
 };
 
 const DEFAULT_LIMIT: i64 = 10;

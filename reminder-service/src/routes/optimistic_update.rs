@@ -16,11 +16,14 @@ use rest::idempotency::{self, IdempotencyKey, Once, Start};
 use service::http::{ApiError, Reason};
 use uuid::Uuid;
 
-use super::{Api, answer::ReminderAnswer, compute::off_thread, single::missing};
+use super::{Api, answer::ReminderAnswer, single::missing};
 use crate::{
-    events::{self, Origin},
-    reminder::{Reminder, Status},
+    domain::{
+        events::{self, Origin},
+        reminder::{Reminder, Status},
+    },
     store::{self, Seen},
+    usecases::compute::off_thread,
 };
 
 /// Number of plans of one request before it is refused.

@@ -9,7 +9,7 @@ use super::{
     answer::{ReminderAnswer, answers},
 };
 use crate::{
-    events::{self, Origin},
+    domain::events::{self, Origin},
     store,
 };
 

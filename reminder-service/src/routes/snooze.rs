@@ -17,7 +17,7 @@ use super::{
     optimistic_update::{Update, update},
     single::missing,
 };
-use crate::{
+use crate::domain::{
     events::Origin,
     reminder::{InvalidField, instant},
 };

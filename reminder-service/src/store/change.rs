@@ -7,7 +7,7 @@ use sqlx::{PgConnection, PgExecutor, types::Json};
 use uuid::Uuid;
 
 use super::row::{Row, Seen};
-use crate::{
+use crate::domain::{
     events::Unstamped,
     reminder::{Channels, Details, Reminder},
 };

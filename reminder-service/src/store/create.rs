@@ -11,7 +11,7 @@ use sqlx::{PgConnection, PgPool, types::Json};
 use uuid::Uuid;
 
 use super::change::{channel_words, rule_of};
-use crate::{events::Unstamped, reminder::Details};
+use crate::domain::{events::Unstamped, reminder::Details};
 
 /// A reminder to create, with its event and the idempotency key of the request.
 #[derive(Debug)]

@@ -5,7 +5,7 @@ use db::interval;
 use service::outbox;
 use sqlx::{PgPool, types::Json};
 
-use crate::events::Unstamped;
+use crate::domain::events::Unstamped;
 
 /// Deletes all data of a user and writes the event that makes the other services do the same, in
 /// one transaction. Returns the time up to which data is erased; later data belongs to a new user.

@@ -5,7 +5,7 @@ use sqlx::PgPool;
 use uuid::Uuid;
 
 use super::row::{Row, Seen};
-use crate::reminder::{Reminder, Status};
+use crate::domain::reminder::{Reminder, Status};
 
 /// Filter of a list.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use crate::reminder::{
+use crate::domain::reminder::{
     Channel, Channels, Details, ExpiresAfter, Handled, Link, Locale, Message, NotifyOffsets, Pairs,
     Priority, Recurrence, Reminder, Schedule, Snooze, TimeZone, Title,
 };

@@ -11,7 +11,7 @@ use support::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{App, Config, routes::compute};
+use crate::{App, Config, usecases::compute};
 
 const LIMIT: Duration = Duration::from_secs(20);
 

@@ -5,10 +5,10 @@ use proptest::prelude::*;
 use super::*;
 
 const FILES: [&[u8]; 4] = [
-    include_bytes!("../../../tests/fixtures/calendars/google.ics"),
-    include_bytes!("../../../tests/fixtures/calendars/outlook.ics"),
-    include_bytes!("../../../tests/fixtures/calendars/icloud.ics"),
-    include_bytes!("../../../tests/fixtures/calendars/malformed.ics"),
+    include_bytes!("../../../../tests/fixtures/calendars/google.ics"),
+    include_bytes!("../../../../tests/fixtures/calendars/outlook.ics"),
+    include_bytes!("../../../../tests/fixtures/calendars/icloud.ics"),
+    include_bytes!("../../../../tests/fixtures/calendars/malformed.ics"),
 ];
 
 /// Checks the properties of an import on which the creation of reminders relies.
@@ -20,8 +20,8 @@ fn check_import(file: &[u8]) -> Result<(), TestCaseError> {
         prop_assert!(entry.notify_offsets.windows(2).all(|pair| pair[0] < pair[1]));
         prop_assert!(entry.notify_offsets.iter().all(|offset| (0..=40_320).contains(offset)));
         prop_assert!(entry.time_zone.parse::<Tz>().is_ok());
-        prop_assert!(crate::reminder::Message::parse(entry.message.clone()).is_ok());
-        let title = entry.title.clone().map(crate::reminder::Title::parse);
+        prop_assert!(crate::domain::reminder::Message::parse(entry.message.clone()).is_ok());
+        let title = entry.title.clone().map(crate::domain::reminder::Title::parse);
         prop_assert!(title.is_none_or(|title| title.is_ok()));
         prop_assert!((1..=lines).contains(&entry.line));
     }

@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 use sqlx::PgPool;
 
 use crate::{
-    reminder::{Channel, Channels},
+    domain::reminder::{Channel, Channels},
     store,
 };
 

@@ -8,7 +8,7 @@ use chrono_tz::Tz;
 use contract::{Channel, Priority, Recurrence};
 
 use super::{Entry, Exported, component::Component, property::Property, times::wall_clock};
-use crate::reminder::{ExpiresAfter, Locale, Pairs, instant};
+use crate::domain::reminder::{ExpiresAfter, Locale, Pairs, instant};
 
 /// Prefix of the names of all these properties.
 pub(super) const PREFIX: &str = "X-REMINDER-";

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::reminder::{
+use crate::domain::reminder::{
     Channels, ExpiresAfter, Link, Locale, Message, NotifyOffsets, Pairs, Schedule, TimeZone, Title,
     due_date,
 };
@@ -59,7 +59,7 @@ fn golden(text: &str) -> Value {
 #[test]
 fn writes_created_event_with_all_fields() {
     let written = written(|origin| created(origin, ID, &details()), 1);
-    assert_eq!(written, golden(include_str!("../../tests/golden/reminder-created.json")));
+    assert_eq!(written, golden(include_str!("../../../tests/golden/reminder-created.json")));
 }
 
 #[test]
@@ -74,13 +74,13 @@ fn writes_updated_event_with_all_fields() {
         ..details()
     };
     let written = written(|origin| updated(origin, ID, &plain, Handled::default()), 2);
-    assert_eq!(written, golden(include_str!("../../tests/golden/reminder-updated.json")));
+    assert_eq!(written, golden(include_str!("../../../tests/golden/reminder-updated.json")));
 }
 
 #[test]
 fn writes_deleted_event_without_content() {
     let written = written(|origin| deleted(origin, ID), 3);
-    assert_eq!(written, golden(include_str!("../../tests/golden/reminder-deleted.json")));
+    assert_eq!(written, golden(include_str!("../../../tests/golden/reminder-deleted.json")));
 }
 
 #[test]

@@ -13,7 +13,7 @@ use service::{
 };
 use uuid::Uuid;
 
-use crate::reminder::{Channel, Details, Fold, Gap, Handled, Priority, Recurrence};
+use crate::domain::reminder::{Channel, Details, Fold, Gap, Handled, Priority, Recurrence};
 
 /// Caller and trace of the request that causes a change.
 #[derive(Debug, Clone, Copy)]

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use chrono::{Datelike, Months, NaiveDate, NaiveDateTime, Offset, TimeDelta, TimeZone, Weekday};
 
 use super::*;
-use crate::calendar::{lines::unfold, zones};
+use crate::domain::calendar::{lines::unfold, zones};
 
 fn zone_of(tzid: &str) -> Option<String> {
     let import = read_text(&event(&[&format!("DTSTART;TZID={tzid}:20260501T100000")]));

@@ -88,7 +88,7 @@ fn locked(users: &Users) -> MutexGuard<'_, HashMap<String, Arc<Semaphore>>> {
 ///
 /// # Errors
 /// If the task panics.
-pub(super) async fn off_thread<T: Send + 'static>(
+pub(crate) async fn off_thread<T: Send + 'static>(
     user_id: &str,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, ApiError> {
@@ -103,7 +103,7 @@ pub(super) async fn off_thread<T: Send + 'static>(
 
 /// Takes all permits, so that tasks wait until they are dropped.
 #[cfg(test)]
-pub(super) async fn all_permits() -> OwnedSemaphorePermit {
+pub(crate) async fn all_permits() -> OwnedSemaphorePermit {
     let all = available_parallelism().map_or(1, usize::from);
     let all = u32::try_from(all).expect("few cores");
     Arc::clone(&COMPUTE.all).acquire_many_owned(all).await.expect("it is not closed")
@@ -111,7 +111,7 @@ pub(super) async fn all_permits() -> OwnedSemaphorePermit {
 
 /// Returns `true` if a task runs or waits.
 #[cfg(test)]
-pub(super) fn is_in_use() -> bool {
+pub(crate) fn is_in_use() -> bool {
     !locked(&COMPUTE.users).is_empty()
 }
 

@@ -1,7 +1,7 @@
 //! Title, message and link of an entry.
 
 use super::{Problem, component::Component, x_properties};
-use crate::reminder::Link;
+use crate::domain::reminder::Link;
 
 const MAX_TITLE: usize = 200;
 const MAX_MESSAGE: usize = 2_000;

@@ -2,7 +2,7 @@
 //! Unicode CLDR, `windowsZones`, territory 001, and four names that Windows no longer uses.
 
 /// IANA zones by Windows name, in byte order.
-pub(in crate::calendar) const WINDOWS_ZONES: [(&str, &str); 146] = [
+pub(in crate::domain::calendar) const WINDOWS_ZONES: [(&str, &str); 146] = [
     ("AUS Central Standard Time", "Australia/Darwin"),
     ("AUS Eastern Standard Time", "Australia/Sydney"),
     ("Afghanistan Standard Time", "Asia/Kabul"),

@@ -1,7 +1,7 @@
 use uuid::Uuid;
 
 use super::*;
-use crate::reminder::{
+use crate::domain::reminder::{
     Channels, Details, ExpiresAfter, Message, NotifyOffsets, Pairs, Priority, Recurrence, TimeZone,
     due_date,
 };
