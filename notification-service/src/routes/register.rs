@@ -259,7 +259,8 @@ async fn remember(
                 StatusCode::CREATED,
                 Some(answer),
             )
-            .await
+            .await?;
+            Ok(())
         }
         None => Ok(()),
     }

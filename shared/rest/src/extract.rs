@@ -16,7 +16,7 @@ use uuid::Uuid;
 use super::{
     HeldMemory,
     body_memory::BodyMemory,
-    idempotency::IdempotencyKey,
+    idempotency::{IdempotencyKey, key_of},
     json::{self, Lenient},
     query,
     rate_limit::Caller,
@@ -81,7 +81,7 @@ impl<S: Send + Sync> FromRequest<S> for RawBody {
             }
         }
         let bytes = bytes.freeze();
-        let key = IdempotencyKey::of(&parts, &bytes)?;
+        let key = key_of(&parts, &bytes)?;
         Ok(Self { bytes, key, memory })
     }
 }

@@ -5,6 +5,7 @@ mod client;
 mod cors;
 mod error;
 pub mod guard;
+mod replay;
 mod server;
 
 use std::net::IpAddr;

@@ -5,6 +5,7 @@ pub mod cli;
 pub mod consumer;
 mod healthcheck;
 pub mod http;
+pub mod idempotency;
 pub mod open_files;
 pub mod outbox;
 pub mod settings;

@@ -9,7 +9,7 @@ use axum::{
 use bus::Unpublishable;
 use serde::Serialize;
 
-use crate::outbox::WriteError;
+use crate::{idempotency, outbox::WriteError};
 
 /// Reason code of an error; each has one status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -249,6 +249,18 @@ impl From<sqlx::Error> for ApiError {
             Self::unavailable("the database", error)
         } else {
             Self::unexpected(error)
+        }
+    }
+}
+
+impl From<idempotency::Error> for ApiError {
+    fn from(error: idempotency::Error) -> Self {
+        match error {
+            idempotency::Error::Reused => {
+                Self::new(Reason::IdempotencyKeyReused, error.to_string())
+            }
+            idempotency::Error::Json(error) => error.into(),
+            idempotency::Error::Sql(error) => error.into(),
         }
     }
 }
