@@ -20,12 +20,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     Config,
-    domain::quota::Quota,
+    domain::{email_addresses::EmailAddresses, quota::Quota},
     peers::Peers,
-    routes::{self, Api},
+    routes::{self, AppState},
     store::MIGRATOR,
     tasks::purge,
     telemetry::METRICS,
+    usecases::Resources,
 };
 
 const NAME: &str = "reminder-service";
@@ -62,14 +63,17 @@ impl App {
             Relay::new(pool.clone(), bus.clone(), config.bus.event_topic.clone());
         let relay = relay.with_user_share(config.user_events);
         let started = Started::watching(pool.clone());
-        let routes = routes::router(Api {
+        let resources = Resources {
             pool: pool.clone(),
             relay_handle,
+            quota: Quota::new(config.max_reminders),
+            addresses: EmailAddresses::new(config.max_addresses),
             peers: Peers::new(config.peers)?,
+        };
+        let routes = routes::router(AppState {
+            resources,
             exports: ExportLimit::new(config.exports),
             started: started.clone(),
-            addresses: config.addresses,
-            quota: Quota::new(config.max_reminders),
         });
         let router = api(routes, Authenticator::new(config.auth)?, &config.api);
         let topology = topology(config.bus.event_topic);

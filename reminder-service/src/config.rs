@@ -5,7 +5,7 @@ use env_config::{Env, Reader, Report};
 use rest::{ApiSettings, Auth, ExportLimit};
 use service::settings::{BusConfig, Process};
 
-use crate::{domain::email_addresses::Addresses, peers::PeerSettings};
+use crate::peers::PeerSettings;
 
 /// The configuration of reminder-service.
 #[derive(Debug, Clone)]
@@ -24,8 +24,8 @@ pub struct Config {
     pub peers: PeerSettings,
     /// Largest number of exports that are written at the same time.
     pub exports: usize,
-    /// Limit of the e-mail addresses of each user.
-    pub addresses: Addresses,
+    /// Largest number of different e-mail addresses of one user on one day.
+    pub max_addresses: u32,
     /// Largest number of reminders of one user.
     pub max_reminders: u32,
     /// Messages of one user that are published per second.
@@ -50,7 +50,7 @@ impl Config {
         let api = ApiSettings::read(reader);
         let peers = PeerSettings::read(reader, app_env);
         let exports = ExportLimit::read(reader);
-        let addresses = Addresses::read(reader);
+        let max_addresses = max_addresses(reader);
         let max_reminders = max_reminders(reader);
         let user_events = service::settings::user_events(reader);
         Some(Self {
@@ -61,11 +61,22 @@ impl Config {
             api: api?,
             peers: peers?,
             exports: exports?,
-            addresses: addresses?,
+            max_addresses: max_addresses?,
             max_reminders: max_reminders?,
             user_events: user_events?,
         })
     }
+}
+
+/// Reads `MAX_EMAIL_ADDRESSES_PER_DAY`.
+fn max_addresses(reader: &mut Reader<'_>) -> Option<u32> {
+    const NAME: &str = "MAX_EMAIL_ADDRESSES_PER_DAY";
+    let max = reader.or(NAME, "different e-mail addresses per user and day (UTC)", 5)?;
+    if (1..=1_000).contains(&max) {
+        return Some(max);
+    }
+    reader.fault(NAME, "is malformed: expected 1 to 1000");
+    None
 }
 
 /// Reads `MAX_REMINDERS_PER_USER`.

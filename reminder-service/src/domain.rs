@@ -1,6 +1,7 @@
-//! Rules of reminders, without input and output.
+//! Rules of reminders: pure, without database, network or clock.
 
 pub mod calendar;
+pub mod caller;
 pub mod email_addresses;
 pub mod events;
 pub mod quota;

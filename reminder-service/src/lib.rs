@@ -9,7 +9,7 @@ pub mod routes;
 pub mod store;
 mod tasks;
 mod telemetry;
-mod usecases;
+pub mod usecases;
 
 use env_config::Reader;
 use service::{cli, settings::Process};
@@ -20,9 +20,9 @@ pub use config::Config;
 
 /// The service for the command line.
 #[derive(Debug)]
-pub struct Reminders;
+pub struct ReminderService;
 
-impl cli::Service for Reminders {
+impl cli::Service for ReminderService {
     const NAME: &'static str = env!("CARGO_PKG_NAME");
     const ABOUT: &'static str = env!("CARGO_PKG_DESCRIPTION");
     type Config = Config;

@@ -4,5 +4,5 @@ use std::process::ExitCode;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    service::cli::run::<reminder_service::Reminders>().await
+    service::cli::run::<reminder_service::ReminderService>().await
 }

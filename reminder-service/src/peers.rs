@@ -1,11 +1,11 @@
 //! Client of the other services, whose data is part of an export.
 
-use std::time::Duration;
+use std::{error::Error as StdError, time::Duration};
 
 use env_config::{AppEnv, Reader};
-use rest::{BodyWriter, ClientGone, Credentials, Operators};
+use reqwest::header::HeaderMap;
+use rest::Operators;
 use secrecy::ExposeSecret as _;
-use service::http::ApiError;
 use url::Url;
 
 /// Longest time until a service answers, and between two chunks of its answer.
@@ -106,17 +106,18 @@ impl Peers {
     }
 
     /// Requests the caller's data from notification-service; `None` if its address is not set.
+    /// `credentials` are the headers that identify the caller.
     pub(crate) async fn of_notification_service(
         &self,
-        caller: &Credentials,
-    ) -> Result<Option<Part>, ApiError> {
+        credentials: &HeaderMap,
+    ) -> Result<Option<Part>, Error> {
         let Some(base) = &self.settings.notification_service else { return Ok(None) };
-        let request = self.client.get(at(base, &["me", "export"])?).headers(caller.0.clone());
+        let request = self.client.get(at(base, &["me", "export"])?).headers(credentials.clone());
         Part::open("notification-service", request).await.map(Some)
     }
 
     /// Requests a user's data from event-service; `None` if its address or token is not set.
-    pub(crate) async fn of_event_service(&self, user_id: &str) -> Result<Option<Part>, ApiError> {
+    pub(crate) async fn of_event_service(&self, user_id: &str) -> Result<Option<Part>, Error> {
         let Some(base) =
             self.settings.event_service.as_ref().filter(|_| self.may_ask_event_service())
         else {
@@ -130,11 +131,9 @@ impl Peers {
     }
 }
 
-fn at(base: &Url, path: &[&str]) -> Result<Url, ApiError> {
+fn at(base: &Url, path: &[&str]) -> Result<Url, Error> {
     let mut url = base.clone();
-    let mut segments = url
-        .path_segments_mut()
-        .map_err(|()| ApiError::unexpected("the peer's address has no path"))?;
+    let mut segments = url.path_segments_mut().map_err(|()| Error::NoPath)?;
     segments.pop_if_empty().extend(path);
     drop(segments);
     Ok(url)
@@ -142,31 +141,57 @@ fn at(base: &Url, path: &[&str]) -> Result<Url, ApiError> {
 
 /// A service's part of an export, which is streamed and not held in memory.
 #[derive(Debug)]
-pub(crate) struct Part {
+pub struct Part {
     service: &'static str,
     response: reqwest::Response,
+    /// Bytes that were read.
+    bytes: usize,
+    /// The last bytes that were read.
+    tail: Vec<u8>,
+}
+
+/// Error of a request to another service.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The service did not answer in time, or answered with an error.
+    #[error("{service} is unavailable")]
+    Unavailable {
+        /// Name of the service.
+        service: &'static str,
+        /// Cause.
+        #[source]
+        source: Box<dyn StdError + Send + Sync>,
+    },
+    /// The address of a service cannot have a path.
+    #[error("the address of a service has no path")]
+    NoPath,
 }
 
 /// Error of a part that cannot be copied completely. The JSON written so far is incomplete, so the
 /// connection is closed.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum PartError {
+pub enum PartError {
     /// The connection to the service failed, or the next chunk took too long.
     #[error("{service}: the connection failed")]
     Broken {
+        /// Name of the service.
         service: &'static str,
+        /// Cause.
         #[source]
         source: reqwest::Error,
     },
     /// The body ended early.
     #[error("{service}: the body is incomplete")]
-    Incomplete { service: &'static str },
+    Incomplete {
+        /// Name of the service.
+        service: &'static str,
+    },
     /// The body is larger than 256 MiB.
     #[error("{service}: the body is too large")]
-    TooLarge { service: &'static str },
-    /// The client of the export closed the connection.
-    #[error(transparent)]
-    ClientGone(#[from] ClientGone),
+    TooLarge {
+        /// Name of the service.
+        service: &'static str,
+    },
 }
 
 /// End of every part, with its flag `truncated`.
@@ -174,37 +199,49 @@ const ENDS: [(&[u8], bool); 2] =
     [(br#""truncated":true}"#, true), (br#""truncated":false}"#, false)];
 
 impl Part {
-    async fn open(
-        service: &'static str,
-        request: reqwest::RequestBuilder,
-    ) -> Result<Self, ApiError> {
+    async fn open(service: &'static str, request: reqwest::RequestBuilder) -> Result<Self, Error> {
+        let unavailable = |source| Error::Unavailable { service, source };
         let answer = tokio::time::timeout(TIMEOUT, request.send()).await;
-        let answer = answer.map_err(|error| ApiError::unavailable(service, error))?;
+        let answer = answer.map_err(|error| unavailable(error.into()))?;
         let response = answer.and_then(reqwest::Response::error_for_status);
-        let response =
-            response.map_err(|error| ApiError::unavailable(service, error.without_url()))?;
-        Ok(Self { service, response })
+        let response = response.map_err(|error| unavailable(error.without_url().into()))?;
+        Ok(Self { service, response, bytes: 0, tail: Vec::new() })
     }
 
-    /// Copies the part to the export; returns `true` if older rows were left out of it.
+    /// Reads the next chunk of the part; `None` after the last one.
     ///
     /// # Errors
     /// [`PartError`]: the export cannot be completed.
-    pub(crate) async fn copy_to(mut self, writer: &mut BodyWriter) -> Result<bool, PartError> {
+    pub async fn chunk(&mut self) -> Result<Option<impl AsRef<[u8]> + use<>>, PartError> {
         let service = self.service;
+        let chunk = self.response.chunk().await;
         let broken =
             |error: reqwest::Error| PartError::Broken { service, source: error.without_url() };
-        let (mut bytes, mut tail) = (0, Vec::new());
-        while let Some(chunk) = self.response.chunk().await.map_err(broken)? {
-            bytes += chunk.len();
-            if bytes > MAX_BYTES {
-                return Err(PartError::TooLarge { service });
-            }
-            writer.write(&chunk).await?;
-            tail.extend_from_slice(&chunk[chunk.len().saturating_sub(TAIL)..]);
-            tail.drain(..tail.len().saturating_sub(TAIL));
+        let Some(chunk) = chunk.map_err(broken)? else {
+            return if self.end().is_some() {
+                Ok(None)
+            } else {
+                Err(PartError::Incomplete { service })
+            };
+        };
+        self.bytes += chunk.len();
+        if self.bytes > MAX_BYTES {
+            return Err(PartError::TooLarge { service });
         }
-        let end = ENDS.into_iter().find(|(end, _)| tail.ends_with(end));
-        end.map(|(_, truncated)| truncated).ok_or(PartError::Incomplete { service })
+        self.tail.extend_from_slice(&chunk[chunk.len().saturating_sub(TAIL)..]);
+        self.tail.drain(..self.tail.len().saturating_sub(TAIL));
+        Ok(Some(chunk))
+    }
+
+    /// Returns `true` if the part was read and older rows were left out of it.
+    #[must_use]
+    pub fn is_truncated(&self) -> bool {
+        self.end().is_some_and(|is_truncated| is_truncated)
+    }
+
+    /// Value of `truncated` at the end of the part; `None` if it is not read completely.
+    fn end(&self) -> Option<bool> {
+        let end = ENDS.into_iter().find(|(end, _)| self.tail.ends_with(end));
+        end.map(|(_, is_truncated)| is_truncated)
     }
 }

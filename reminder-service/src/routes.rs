@@ -8,51 +8,38 @@ mod calendar;
 mod change;
 mod create;
 mod cursor;
+mod error;
 mod examples;
 mod list;
 mod me;
 mod occurrences;
-mod optimistic_update;
+mod origin;
 mod single;
 mod snooze;
 
-use axum::{Router, extract::DefaultBodyLimit};
-use rest::{ExportLimit, complete_openapi, openapi_routes};
-use service::{
-    http::{ApiError, Reason},
-    outbox::RelayHandle,
-    startup::Started,
+use axum::{
+    Json, Router,
+    extract::DefaultBodyLimit,
+    http::StatusCode,
+    response::{IntoResponse, Response},
 };
-use sqlx::PgPool;
+use rest::{ExportLimit, complete_openapi, openapi_routes};
+use serde::Serialize;
+use service::startup::Started;
 use utoipa::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::{
-    domain::{
-        email_addresses::Addresses,
-        quota::Quota,
-        reminder::{InvalidField, InvalidRecurrence},
-    },
-    peers::Peers,
-};
+use crate::usecases::{Answer, Resources};
 
 /// State that the handlers share.
 #[derive(Debug, Clone)]
-pub struct Api {
-    /// The reminders database.
-    pub pool: PgPool,
-    /// RelayHandle of committed messages to the relay.
-    pub relay_handle: RelayHandle,
-    /// Client of the other services.
-    pub peers: Peers,
+pub struct AppState {
+    /// Resources of the use cases.
+    pub resources: Resources,
     /// Limit of concurrent exports.
     pub exports: ExportLimit,
     /// State of the startup: requests are refused until the schema is migrated.
     pub started: Started,
-    /// Limit of the e-mail addresses of each user.
-    pub addresses: Addresses,
-    /// Quota of reminders of each user.
-    pub quota: Quota,
 }
 
 #[derive(OpenApi)]
@@ -74,11 +61,11 @@ pub struct Api {
 struct Description;
 
 /// The routes, with `GET /openapi.json` and `GET /docs`.
-pub fn router(api: Api) -> Router {
+pub fn router(state: AppState) -> Router {
     let (routes, openapi) = described();
     let started =
-        axum::middleware::from_fn_with_state(api.started.clone(), service::startup::require);
-    routes.layer(started).with_state(api).merge(openapi_routes(&openapi))
+        axum::middleware::from_fn_with_state(state.started.clone(), service::startup::require);
+    routes.layer(started).with_state(state).merge(openapi_routes(&openapi))
 }
 
 /// The OpenAPI description, which is committed as `openapi.json`.
@@ -89,7 +76,7 @@ pub fn openapi() -> Result<String, serde_json::Error> {
     described().1.to_pretty_json()
 }
 
-fn described() -> (Router<Api>, utoipa::openapi::OpenApi) {
+fn described() -> (Router<AppState>, utoipa::openapi::OpenApi) {
     let large = OpenApiRouter::new()
         .routes(routes!(bulk::create))
         .routes(routes!(calendar::import))
@@ -110,14 +97,10 @@ fn described() -> (Router<Api>, utoipa::openapi::OpenApi) {
     (routes, openapi)
 }
 
-impl From<InvalidField> for ApiError {
-    fn from(error: InvalidField) -> Self {
-        Self::invalid(error.to_string())
-    }
-}
-
-impl From<InvalidRecurrence> for ApiError {
-    fn from(error: InvalidRecurrence) -> Self {
-        Self::new(Reason::InvalidRecurrence, error.to_string())
+/// Response of a use case: its answer with a status, or the stored answer to a repeated request.
+fn respond<A: Serialize>(status: StatusCode, answer: Answer<A>) -> Response {
+    match answer {
+        Answer::First(answer) => (status, Json(answer)).into_response(),
+        Answer::Repeat(replay) => replay.into_response(),
     }
 }

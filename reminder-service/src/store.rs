@@ -8,8 +8,9 @@ mod create;
 mod erase;
 mod list;
 mod row;
+mod unstamped;
 
-use sqlx::{PgConnection, migrate::Migrator};
+use sqlx::{PgExecutor, migrate::Migrator};
 use uuid::Uuid;
 
 use crate::domain::reminder::Reminder;
@@ -21,6 +22,7 @@ pub use create::{Created, NewReminder, create, create_many};
 pub use erase::erase;
 pub use list::{Filter, Page, Slice, ZoneSpan, list, page, zones};
 pub use row::Seen;
+pub use unstamped::Unstamped;
 
 /// The migrations of the reminders database.
 pub static MIGRATOR: Migrator = sqlx::migrate!();
@@ -30,7 +32,7 @@ pub static MIGRATOR: Migrator = sqlx::migrate!();
 /// # Errors
 /// If the statement fails.
 pub async fn get(
-    connection: &mut PgConnection,
+    executor: impl PgExecutor<'_>,
     user_id: &str,
     id: Uuid,
 ) -> Result<Option<Seen<Reminder>>, sqlx::Error> {
@@ -45,7 +47,7 @@ pub async fn get(
         id,
         user_id,
     )
-    .fetch_optional(connection)
+    .fetch_optional(executor)
     .await?;
     row.map(Row::seen).transpose()
 }

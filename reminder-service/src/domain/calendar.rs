@@ -21,6 +21,7 @@
 
 mod alarms;
 mod component;
+mod conversions;
 mod entry;
 mod lines;
 mod property;

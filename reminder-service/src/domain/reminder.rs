@@ -1,9 +1,11 @@
 //! Domain types of a reminder: its fields with their rules, its schedule, and its changes.
 
 mod channels;
+mod conversions;
 mod pairs;
 mod recurrence;
 mod schedule;
+mod snooze_end;
 mod text;
 mod upcoming;
 
@@ -14,6 +16,7 @@ pub use channels::{Channel, Channels, looks_like_an_address};
 pub use pairs::Pairs;
 pub use recurrence::{Fold, Gap, InvalidRecurrence, Recurrence};
 pub use schedule::{ExpiresAfter, NotifyOffsets, Schedule, Status, TimeZone, due_date, instant};
+pub use snooze_end::{InvalidSnoozeEnd, SnoozeEnd};
 pub use text::{Link, Locale, Message, Title};
 pub use upcoming::{NothingDelivered, Snooze, Upcoming};
 
@@ -32,6 +35,17 @@ impl InvalidField {
     pub fn new(field: &'static str, problem: impl Into<String>) -> Self {
         Self { field, problem: problem.into() }
     }
+}
+
+/// Reason for which fields do not become a reminder.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidDetails {
+    /// A field breaks its rule.
+    #[error(transparent)]
+    Field(#[from] InvalidField),
+    /// The recurrence rule is invalid.
+    #[error(transparent)]
+    Recurrence(#[from] InvalidRecurrence),
 }
 
 /// Priority of a reminder.

@@ -1,35 +1,17 @@
 //! `POST /reminders/{id}/acknowledge`.
 
-use axum::{extract::State, response::Response};
-use chrono::{DateTime, Utc};
-use rest::{IdempotencyKeyHeader, Identity, OptionalBody, PathId, RequestContext};
+use axum::{extract::State, http::StatusCode, response::Response};
+use rest::{IdempotencyKeyHeader, OptionalBody, PathId};
 use serde::Deserialize;
-use service::http::{ApiError, ErrorBody, Reason};
+use service::http::{ApiError, ErrorBody};
 
-use super::{
-    Api,
-    answer::ReminderAnswer,
-    optimistic_update::{Plan, Update, update},
-    single::missing,
-};
-use crate::{
-    domain::{
-        events::Origin,
-        reminder::{Handled, NothingDelivered, Reminder},
-    },
-    store::Seen,
-};
+use super::{AppState, answer::ReminderAnswer, error::missing, respond};
+use crate::{domain::caller::Origin, usecases::acknowledge_occurrence};
 
 /// A body without fields.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct EmptyBody {}
-
-impl From<NothingDelivered> for ApiError {
-    fn from(error: NothingDelivered) -> Self {
-        Self::new(Reason::Conflict, error.to_string())
-    }
-}
 
 /// Acknowledge the latest occurrence
 ///
@@ -57,25 +39,13 @@ impl From<NothingDelivered> for ApiError {
     ),
 )]
 pub(super) async fn acknowledge(
-    State(api): State<Api>,
-    identity: Identity,
-    context: RequestContext,
+    State(state): State<AppState>,
+    origin: Origin,
     PathId(id): PathId,
     body: OptionalBody<EmptyBody>,
 ) -> Result<Response, ApiError> {
     let id = id.ok_or_else(missing)?;
-    let origin = Origin { identity: &identity, traceparent: context.traceparent };
-    let plan = |seen| plan_action(seen, |reminder, now| Ok(reminder.acknowledge(now)?));
-    update(&api, origin, body.key.as_ref(), Update { id, has_rule: false, plan }).await
-}
-
-/// Plans an acknowledgement or a snooze of the latest occurrence.
-pub(super) fn plan_action(
-    seen: Seen<Reminder>,
-    action: impl FnOnce(&Reminder, DateTime<Utc>) -> Result<Handled, ApiError>,
-) -> Result<Plan, ApiError> {
-    let Seen { value: before, now } = seen;
-    let mut after = before.clone();
-    after.handled = action(&before, now)?;
-    Ok(Plan::new(&before, after, now, false))
+    let (resources, key) = (&state.resources, body.key.as_ref());
+    let answer = acknowledge_occurrence(resources, &origin, key, id, ReminderAnswer::from).await?;
+    Ok(respond(StatusCode::OK, answer))
 }

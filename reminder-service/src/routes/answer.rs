@@ -12,7 +12,7 @@ use super::examples;
 use crate::{
     domain::reminder::{self, Reminder, Status},
     store::Seen,
-    usecases::compute::off_thread,
+    usecases::{Updated, off_thread},
 };
 
 /// A reminder.
@@ -100,13 +100,12 @@ impl From<StatusWord> for Status {
 impl From<Seen<Reminder>> for ReminderAnswer {
     fn from(Seen { value: reminder, now }: Seen<Reminder>) -> Self {
         let (status, next_at) = (reminder.status(now), reminder.next_at(now));
-        Self::new(reminder, status, next_at)
+        Updated { reminder, status, next_at }.into()
     }
 }
 
-impl ReminderAnswer {
-    /// Answer for a reminder whose status is known.
-    pub(super) fn new(reminder: Reminder, status: Status, next_at: Option<DateTime<Utc>>) -> Self {
+impl From<Updated> for ReminderAnswer {
+    fn from(Updated { reminder, status, next_at }: Updated) -> Self {
         let reminder::Details { schedule, channels, .. } = &reminder.details;
         Self {
             id: reminder.id.simple().to_string(),
@@ -145,7 +144,7 @@ pub(super) async fn answers(
 ) -> Result<Vec<ReminderAnswer>, ApiError> {
     let recurs = seen.iter().any(|seen| seen.value.details.schedule.recurrence.is_some());
     let convert = move || seen.into_iter().map(ReminderAnswer::from).collect();
-    if recurs { off_thread(user_id, convert).await } else { Ok(convert()) }
+    if recurs { Ok(off_thread(user_id, convert).await?) } else { Ok(convert()) }
 }
 
 /// Writes UTC with milliseconds and `Z`, like version 1.0.0.

@@ -13,14 +13,10 @@ use service::http::{ApiError, FieldFault, Reason};
 use utoipa::ToSchema;
 
 use super::examples;
-use crate::domain::calendar::Entry;
 use crate::domain::reminder::{
-    self, Change, Channels, Details, ExpiresAfter, InvalidField, InvalidRecurrence, Link, Locale,
-    Message, NotifyOffsets, Pairs, Schedule, TimeZone, Title, check_is_recurring, due_date,
+    self, Change, Channels, Details, ExpiresAfter, InvalidField, Link, Locale, Message,
+    NotifyOffsets, Pairs, Schedule, TimeZone, Title, check_is_recurring, due_date,
 };
-
-/// Fault of a rule without any occurrence.
-pub(super) const NEVER_FIRES: &str = "recurrence.rrule: must yield at least one occurrence";
 
 /// Minutes before `date` at which it is delivered.
 #[derive(ToSchema)]
@@ -172,28 +168,6 @@ pub(super) struct ReminderChange {
 }
 
 impl NewReminder {
-    /// Body for an entry of a calendar file.
-    pub(super) fn of(entry: &Entry) -> Self {
-        let entry = entry.clone();
-        Self {
-            date: Some(entry.date.to_rfc3339()),
-            time_zone: Some(entry.time_zone),
-            is_recurring: None,
-            recurrence: entry.recurrence,
-            notify_offset: None,
-            notify_offsets: Some(entry.notify_offsets.into_iter().map(Into::into).collect()),
-            notify_type: None,
-            channels: entry.channels,
-            title: entry.title,
-            message: Some(entry.message),
-            url: entry.url,
-            data: Some(entry.data),
-            expires_after_minutes: entry.expires_after_minutes.map(Into::into),
-            priority: entry.priority,
-            locale: entry.locale,
-        }
-    }
-
     /// Checks the fields; `faults` are those of fields that could not be parsed.
     ///
     /// # Errors
@@ -201,8 +175,8 @@ impl NewReminder {
     pub(super) fn details(self, faults: Vec<FieldFault>) -> Result<Details, ApiError> {
         let mut faults = Faults::begin(faults);
         let details = self.parsed(&mut faults);
-        if details.as_ref().is_some_and(|details| !details.schedule.fires()) {
-            faults.take(Err::<(), _>(InvalidRecurrence(NEVER_FIRES.to_owned())));
+        if let Some(details) = &details {
+            faults.take(details.schedule.check_fires());
         }
         let details = faults.or(details)?;
         // Computed before a transaction begins; the schedule caches it.

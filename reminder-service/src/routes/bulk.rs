@@ -1,41 +1,20 @@
 //! `POST /reminders/bulk`.
 
-use axum::{
-    Json,
-    extract::State,
-    http::StatusCode,
-    response::{IntoResponse, Response},
-};
-use contract::new_id;
+use axum::{extract::State, http::StatusCode, response::Response};
 use rest::{
-    Allowance, IdempotencyKeyHeader, Identity, RawBody, RequestContext,
-    idempotency::{self, Start},
+    Allowance, IdempotencyKeyHeader, RawBody,
     json::{self, Lenient},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use service::{
-    http::{ApiError, ErrorBody, FieldFault, Reason},
-    outbox::OutboxMessage,
-};
-use sqlx::PgConnection;
+use service::http::{ApiError, ErrorBody, FieldFault, Reason};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{
-    Api,
-    body::NewReminder,
-    create::{CreatedReminder, no_delivery_ahead, quota_exceeded},
-    examples,
-};
+use super::{AppState, body::NewReminder, create::CreatedReminder, examples, respond};
 use crate::{
-    domain::{
-        email_addresses::check_channels,
-        events::{self, Origin, Unstamped},
-        reminder::{Channel, Details},
-    },
-    store,
-    usecases::compute::off_thread,
+    domain::{caller::Origin, reminder::Details},
+    usecases::{self, create_reminders, off_thread},
 };
 
 /// Largest body.
@@ -107,22 +86,6 @@ impl From<Result<Uuid, ApiError>> for BulkResult {
     }
 }
 
-/// A reminder to create, with its event.
-pub(super) struct Draft {
-    pub(super) id: Uuid,
-    pub(super) details: Details,
-    pub(super) message: Unstamped,
-}
-
-impl Draft {
-    pub(super) fn of(details: Details, origin: Origin<'_>) -> Result<Self, ApiError> {
-        check_channels(&details.channels, origin.identity)?;
-        let id = new_id();
-        let message = events::created(origin, id, &details)?;
-        Ok(Self { id, details, message })
-    }
-}
-
 /// Create up to 1,000 reminders in one transaction
 ///
 /// Each entry is a body of `POST /reminders`. The valid entries are created together; each of the
@@ -155,85 +118,41 @@ impl Draft {
     ),
 )]
 pub(super) async fn create(
-    State(api): State<Api>,
-    identity: Identity,
-    context: RequestContext,
+    State(state): State<AppState>,
+    origin: Origin,
     allowance: Allowance,
     RawBody { bytes, key, memory: _memory }: RawBody,
 ) -> Result<Response, ApiError> {
-    let origin = Origin { identity: &identity, traceparent: context.traceparent };
     // Rules are expanded when they are parsed; a thousand of them must not delay other requests.
-    let parsed = off_thread(&identity.user_id, move || {
+    let parsed = off_thread(&origin.caller.user_id, move || {
         let entries = json::entries(&bytes, "reminders", MAX_ENTRIES)?;
         allowance.take_entries(entries.len())?;
         Ok::<_, ApiError>(entries.into_iter().map(details).collect::<Vec<_>>())
     });
-    let drafts = drafts(parsed.await??, origin);
-    let accepted = accept_address(&api, &identity, &drafts).await;
-    let mut once = match idempotency::once(&api.pool, &identity.user_id, key.as_ref()).await? {
-        Start::First(once) => once,
-        Start::Repeat(replay) => return Ok(replay.into_response()),
+    let (valid, entries) = separate(parsed.await??);
+    let results = |created| BulkResults { results: merge(entries, created) };
+    let answer = create_reminders(&state.resources, &origin, key.as_ref(), valid, results).await?;
+    Ok(respond(StatusCode::OK, answer))
+}
+
+/// Takes the valid entries out of a list; the others keep their places.
+fn separate(entries: Vec<Result<Details, ApiError>>) -> (Vec<Details>, Vec<Result<(), ApiError>>) {
+    let mut valid = Vec::with_capacity(entries.len());
+    let rest = entries.into_iter().map(|entry| entry.map(|details| valid.push(details))).collect();
+    (valid, rest)
+}
+
+/// Puts the results of the valid entries back into their places.
+fn merge(
+    entries: Vec<Result<(), ApiError>>,
+    created: Vec<Result<Uuid, usecases::Error>>,
+) -> Vec<BulkResult> {
+    let mut created = created.into_iter();
+    let result = |entry: Result<(), ApiError>| match entry {
+        Ok(()) => created.next().map(|result| BulkResult::from(result.map_err(ApiError::from))),
+        Err(error) => Some(BulkResult::from(Err(error))),
     };
-    accepted?;
-    let (results, messages) = create_drafts(&api, once.connection(), origin, drafts).await?;
-    let answer = BulkResults { results: results.into_iter().map(Into::into).collect() };
-    once.commit(StatusCode::OK, Some(&answer)).await?;
-    metrics::counter!("reminders_created_total").increment(messages.len() as u64);
-    api.quota.invalidate(&identity.user_id);
-    api.relay_handle.after_commit(messages);
-    Ok(Json(answer).into_response())
-}
-
-/// Turns the details of entries into drafts.
-pub(super) fn drafts(
-    entries: Vec<Result<Details, ApiError>>,
-    origin: Origin<'_>,
-) -> Vec<Result<Draft, ApiError>> {
-    entries.into_iter().map(|entry| entry.and_then(|details| Draft::of(details, origin))).collect()
-}
-
-/// Checks the e-mail address of the caller if a draft has the channel e-mail. It must be called
-/// before a transaction begins.
-///
-/// # Errors
-/// `RATE_LIMITED`, for all drafts.
-pub(super) async fn accept_address(
-    api: &Api,
-    identity: &Identity,
-    drafts: &[Result<Draft, ApiError>],
-) -> Result<(), ApiError> {
-    let channels = drafts.iter().flatten().map(|draft| &draft.details.channels);
-    match channels.into_iter().find(|channels| channels.as_slice().contains(&Channel::Email)) {
-        Some(channels) => api.addresses.accept(&api.pool, identity, channels).await,
-        None => Ok(()),
-    }
-}
-
-/// Creates the valid drafts in the caller's transaction; returns a result for each draft, and the
-/// messages to publish after the commit.
-pub(super) async fn create_drafts(
-    api: &Api,
-    connection: &mut PgConnection,
-    origin: Origin<'_>,
-    drafts: Vec<Result<Draft, ApiError>>,
-) -> Result<(Vec<Result<Uuid, ApiError>>, Vec<OutboxMessage>), ApiError> {
-    let valid = drafts.iter().flatten();
-    let new: Vec<_> = valid.map(|draft| (draft.id, &draft.details, &draft.message)).collect();
-    let created =
-        store::create_many(connection, &origin.identity.user_id, &new, api.quota.max()).await?;
-    let (mut results, mut messages) =
-        (Vec::with_capacity(drafts.len()), Vec::with_capacity(created.len()));
-    for draft in drafts {
-        results.push(draft.and_then(|draft| match created.get(&draft.id) {
-            Some(Some(created_at)) => {
-                messages.push(draft.message.stamped(*created_at, 1));
-                Ok(draft.id)
-            }
-            Some(None) => Err(quota_exceeded(api.quota.max())),
-            None => Err(no_delivery_ahead()),
-        }));
-    }
-    Ok((results, messages))
+    entries.into_iter().filter_map(result).collect()
 }
 
 /// Parses one entry; it is refused like a body of `POST /reminders`.

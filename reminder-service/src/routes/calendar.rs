@@ -3,42 +3,26 @@
 use std::sync::Arc;
 
 use axum::{
-    Json,
     extract::State,
     http::{HeaderValue, StatusCode, header},
-    response::{IntoResponse, Response},
+    response::Response,
 };
-use rest::{
-    Allowance, BodyWriter, IdempotencyKeyHeader, Identity, Params, RawBody, RequestContext,
-    idempotency::{self, Start},
-    streamed,
-};
+use rest::{Allowance, BodyWriter, IdempotencyKeyHeader, Identity, Params, RawBody, streamed};
 use serde::{Deserialize, Serialize};
 use service::http::{ApiError, ErrorBody};
 use utoipa::{IntoParams, ToSchema};
-use uuid::Uuid;
 
-use super::{
-    Api,
-    body::NewReminder,
-    bulk::{accept_address, create_drafts, drafts},
-    create::CreatedReminder,
-    examples,
-};
+use super::{AppState, create::CreatedReminder, examples, respond};
 use crate::{
     domain::{
-        calendar::{self, Calendar, Entry, Exported, Import},
-        events::Origin,
-        reminder::{Details, Link, Locale, Reminder, TimeZone, Title},
+        calendar::{self, Calendar, Exported},
+        caller::Origin,
+        reminder::TimeZone,
     },
-    store::{self, Seen},
-    usecases::compute::off_thread,
+    usecases::{
+        CalendarExport, CalendarImport, Imported, export_calendar, import_calendar, off_thread,
+    },
 };
-
-/// Largest number of reminders of one file, the newest.
-const MAX_REMINDERS: usize = 10_000;
-/// Reminders of a file that are in memory at the same time.
-const PAGE: i64 = 100;
 
 /// Query of an import.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -138,68 +122,52 @@ pub(super) struct ImportNote {
     ),
 )]
 pub(super) async fn import(
-    State(api): State<Api>,
-    identity: Identity,
-    context: RequestContext,
+    State(state): State<AppState>,
+    origin: Origin,
     Params(query): Params<Query>,
     allowance: Allowance,
     body: RawBody,
 ) -> Result<Response, ApiError> {
     let zone = query.time_zone.as_deref().map(TimeZone::parse).transpose()?.unwrap_or_default();
-    let bytes = body.bytes.clone();
-    let read = off_thread(&identity.user_id, move || {
-        let import = calendar::read(&bytes, zone.into());
-        allowance.take_entries(import.entries.len())?;
-        let details: Vec<_> =
-            import.entries.iter().map(|entry| NewReminder::of(entry).details(Vec::new())).collect();
-        Ok::<_, ApiError>((import, details))
+    let (bytes, is_atomic) = (body.bytes.clone(), query.atomic == Some(true));
+    let read = off_thread(&origin.caller.user_id, move || {
+        let file = calendar::read(&bytes, zone.into());
+        allowance.take_entries(file.entries.len())?;
+        Ok::<_, ApiError>(CalendarImport::of(file, is_atomic))
     });
-    let (Import { entries, refused, notes }, details) = read.await??;
-    let origin = Origin { identity: &identity, traceparent: context.traceparent };
-    let drafts = drafts(details, origin);
-    let accepted = accept_address(&api, &identity, &drafts).await;
-    let mut once = match idempotency::once(&api.pool, &identity.user_id, body.key.as_ref()).await? {
-        Start::First(once) => once,
-        Start::Repeat(replay) => return Ok(replay.into_response()),
-    };
-    accepted?;
-    let (results, messages) = create_drafts(&api, once.connection(), origin, drafts).await?;
-    let mut answer = ImportResult {
-        imported: Vec::new(),
-        refused: refused.into_iter().map(Into::into).collect(),
-        notes: notes
-            .into_iter()
-            .map(|note| ImportNote { line: note.line, uid: note.uid, text: note.text })
-            .collect(),
-    };
-    for (entry, result) in entries.into_iter().zip(results) {
-        answer.add(entry, result);
-    }
-    answer.refused.sort_by_key(|refused| refused.line);
-    let is_rolled_back = query.atomic == Some(true) && !answer.refused.is_empty();
-    if is_rolled_back {
-        once.rollback().await?;
-        answer.imported.clear();
-        return Ok(Json(answer).into_response());
-    }
-    once.commit(StatusCode::OK, Some(&answer)).await?;
-    metrics::counter!("reminders_created_total").increment(messages.len() as u64);
-    api.quota.invalidate(&identity.user_id);
-    api.relay_handle.after_commit(messages);
-    Ok(Json(answer).into_response())
+    let import = read.await??;
+    let (resources, key) = (&state.resources, body.key.as_ref());
+    let answer = import_calendar(resources, &origin, key, import, ImportResult::from).await?;
+    Ok(respond(StatusCode::OK, answer))
 }
 
-impl ImportResult {
-    fn add(&mut self, entry: Entry, result: Result<Uuid, ApiError>) {
-        let Entry { line, uid, title, .. } = entry;
-        match result {
-            Ok(id) => {
-                self.imported.push(ImportedEntry { line, uid, id: CreatedReminder::of(id).id })
-            }
-            Err(error) => {
-                self.refused.push(RefusedEntry { line, uid, summary: title, reason: error.message })
+impl From<Imported> for ImportResult {
+    fn from(Imported { entries, refused, notes }: Imported) -> Self {
+        let mut result = Self {
+            imported: Vec::new(),
+            refused: refused.into_iter().map(Into::into).collect(),
+            notes: notes.into_iter().map(Into::into).collect(),
+        };
+        for (calendar::Entry { line, uid, title: summary, .. }, created) in entries {
+            match created {
+                Ok(id) => {
+                    let id = CreatedReminder::of(id).id;
+                    result.imported.push(ImportedEntry { line, uid, id });
+                }
+                Err(error) => {
+                    let reason = ApiError::from(error).message;
+                    result.refused.push(RefusedEntry { line, uid, summary, reason });
+                }
             }
         }
+        result.refused.sort_by_key(|refused| refused.line);
+        result
+    }
+}
+
+impl From<calendar::Note> for ImportNote {
+    fn from(calendar::Note { line, uid, text }: calendar::Note) -> Self {
+        Self { line, uid, text }
     }
 }
 
@@ -235,69 +203,34 @@ impl From<calendar::Refused> for RefusedEntry {
     ),
 )]
 pub(super) async fn export(
-    State(api): State<Api>,
+    State(state): State<AppState>,
     identity: Identity,
 ) -> Result<Response, ApiError> {
-    let permit = api.exports.acquire(&identity.user_id)?;
-    let zones = store::zones(&api.pool, &identity.user_id, MAX_REMINDERS as i64).await?;
-    let calendar =
-        Calendar::new(zones.into_iter().map(|zone| (zone.time_zone, zone.first, zone.last)));
+    let permit = state.exports.acquire(&identity.user_id)?;
+    let export = export_calendar(&state.resources, identity.user_id).await?;
     let file = HeaderValue::from_static("text/calendar; charset=utf-8");
-    let mut response =
-        streamed(permit, file, move |writer: BodyWriter| write(api, identity, calendar, writer));
+    let mut response = streamed(permit, file, move |writer: BodyWriter| write(export, writer));
     let disposition = HeaderValue::from_static("attachment; filename=\"reminders.ics\"");
     response.headers_mut().insert(header::CONTENT_DISPOSITION, disposition);
     Ok(response)
 }
 
-/// Writes the file page by page, from the newest reminder at the start of the export to the oldest.
+/// Writes the file page by page.
 async fn write(
-    api: Api,
-    identity: Identity,
-    calendar: Calendar,
+    CalendarExport { calendar, mut reminders }: CalendarExport,
     mut writer: BodyWriter,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let calendar = Arc::new(calendar);
     writer.write(calendar.head()).await?;
-    let (mut before, mut written) = (None, 0);
-    loop {
-        let page = store::page(&api.pool, &identity.user_id, before, PAGE).await?;
-        let is_last = (page.len() as i64) < PAGE;
-        before = page.last().map(|last| last.value.id);
-        written += page.len();
+    while let Some(page) = reminders.next().await? {
         let calendar = Arc::clone(&calendar);
         let events = tokio::task::spawn_blocking(move || {
-            page.into_iter().map(|seen| calendar.event(&exported(seen))).collect::<String>()
+            page.into_iter()
+                .map(|seen| calendar.event(&Exported::from(seen.value)))
+                .collect::<String>()
         });
         writer.write(events.await?).await?;
-        if is_last || written >= MAX_REMINDERS {
-            break;
-        }
     }
     writer.write(Calendar::TAIL).await?;
     Ok(writer.finish().await?)
-}
-
-fn exported(seen: Seen<Reminder>) -> Exported {
-    let Reminder { id, version, created_at, updated_at, details, .. } = seen.value;
-    let Details { schedule, channels, title, message, url, data, expires_after, priority, locale } =
-        details;
-    Exported {
-        id: CreatedReminder::of(id).id,
-        version,
-        created_at,
-        updated_at,
-        date: schedule.date,
-        time_zone: schedule.time_zone.name().to_owned(),
-        recurrence: schedule.recurrence.map(Into::into),
-        notify_offsets: schedule.offsets.as_slice().to_vec(),
-        channels: channels.as_slice().iter().copied().map(Into::into).collect(),
-        title: title.map(Title::into_string),
-        message: message.into_string(),
-        url: url.map(Link::into_string),
-        data: data.into_map(),
-        expires_after_minutes: expires_after.minutes(),
-        priority: priority.into(),
-        locale: locale.map(Locale::into_string),
-    }
 }

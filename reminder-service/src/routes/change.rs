@@ -1,26 +1,12 @@
 //! `POST /reminders/{id}` and `PATCH /reminders/{id}`.
 
-use axum::{extract::State, response::Response};
-use rest::{IdempotencyKeyHeader, Identity, LenientBody, PathId, RequestContext};
+use axum::{extract::State, http::StatusCode, response::Response};
+use rest::{IdempotencyKeyHeader, LenientBody, PathId};
 use service::http::{ApiError, ErrorBody};
 use uuid::Uuid;
 
-use super::{
-    Api,
-    answer::ReminderAnswer,
-    body::{NEVER_FIRES, ReminderChange},
-    create::no_delivery_ahead,
-    optimistic_update::{Plan, Update, update},
-    single::missing,
-};
-use crate::{
-    domain::{
-        email_addresses::check_channels,
-        events::Origin,
-        reminder::{Change, Handled, InvalidRecurrence, Reminder, Status},
-    },
-    store::Seen,
-};
+use super::{AppState, answer::ReminderAnswer, body::ReminderChange, error::missing, respond};
+use crate::{domain::caller::Origin, usecases::change_reminder};
 
 /// Change a reminder
 ///
@@ -53,13 +39,12 @@ use crate::{
     ),
 )]
 pub(super) async fn post(
-    State(api): State<Api>,
-    identity: Identity,
-    context: RequestContext,
+    State(state): State<AppState>,
+    origin: Origin,
     PathId(id): PathId,
     body: LenientBody<ReminderChange>,
 ) -> Result<Response, ApiError> {
-    change(&api, &identity, &context, id, body).await
+    change(&state, &origin, id, body).await
 }
 
 /// Change a reminder (`PATCH`)
@@ -93,49 +78,23 @@ pub(super) async fn post(
     ),
 )]
 pub(super) async fn patch(
-    State(api): State<Api>,
-    identity: Identity,
-    context: RequestContext,
+    State(state): State<AppState>,
+    origin: Origin,
     PathId(id): PathId,
     body: LenientBody<ReminderChange>,
 ) -> Result<Response, ApiError> {
-    change(&api, &identity, &context, id, body).await
+    change(&state, &origin, id, body).await
 }
 
 async fn change(
-    api: &Api,
-    identity: &Identity,
-    context: &RequestContext,
+    state: &AppState,
+    origin: &Origin,
     id: Option<Uuid>,
     body: LenientBody<ReminderChange>,
 ) -> Result<Response, ApiError> {
     let id = id.ok_or_else(missing)?;
     let change = body.value.change(body.faults)?;
-    let origin = Origin { identity, traceparent: context.traceparent };
-    let has_rule = change.recurrence.as_ref().is_some_and(Option::is_some);
-    let caller = identity.clone();
-    let plan = move |seen| changed(seen, change.clone(), &caller);
-    update(api, origin, body.key.as_ref(), Update { id, has_rule, plan }).await
-}
-
-/// Plans a change of the fields of a reminder.
-fn changed(seen: Seen<Reminder>, change: Change, identity: &Identity) -> Result<Plan, ApiError> {
-    let Seen { value: before, now } = seen;
-    let mut after = before.clone();
-    after.details = after.details.with(change)?;
-    let schedule = &after.details.schedule;
-    let is_rescheduled = *schedule != before.details.schedule;
-    if is_rescheduled {
-        if !schedule.fires() {
-            return Err(InvalidRecurrence(NEVER_FIRES.to_owned()).into());
-        }
-        if schedule.status(now) == Status::Completed {
-            return Err(no_delivery_ahead());
-        }
-        // A new schedule has other occurrences: acknowledgement and snooze of the old ones are
-        // reset.
-        after.handled = Handled::default();
-    }
-    check_channels(&after.details.channels, identity)?;
-    Ok(Plan::new(&before, after, now, is_rescheduled))
+    let (resources, key) = (&state.resources, body.key.as_ref());
+    let answer = change_reminder(resources, origin, key, id, change, ReminderAnswer::from).await?;
+    Ok(respond(StatusCode::OK, answer))
 }

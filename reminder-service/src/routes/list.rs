@@ -12,7 +12,7 @@ use tokio::sync::Semaphore;
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
-    Api,
+    AppState,
     answer::{ReminderAnswer, StatusWord, answers},
     cursor, examples,
 };
@@ -113,13 +113,13 @@ pub(super) struct ReminderPage {
     responses((status = 200, body = ReminderList, description = "One page of the list")),
 )]
 pub(super) async fn list(
-    State(api): State<Api>,
+    State(state): State<AppState>,
     identity: Identity,
     LenientParams { value: query, faults }: LenientParams<Query>,
 ) -> Result<Response, ApiError> {
     let (filter, slice) = query.read(faults)?;
     let permit = CONCURRENT_PAGES.acquire().await.map_err(ApiError::unexpected)?;
-    let page = store::list(&api.pool, &identity.user_id, &filter, slice).await?;
+    let page = store::list(&state.resources.pool, &identity.user_id, &filter, slice).await?;
     let last = page.items.last().filter(|_| page.more);
     let next_cursor = last.map(|last| cursor::after(last.value.id));
     let items = answers(&identity.user_id, page.items).await?;

@@ -2,31 +2,23 @@
 
 use axum::{Json, extract::State, response::Response};
 use chrono::{DateTime, Utc};
-use contract::new_id;
-use rest::{BodyWriter, Credentials, Identity, RequestContext, streamed_json};
+use rest::{BodyWriter, Credentials, Identity, streamed_json};
 use serde::Serialize;
 use serde_json::Value;
 use service::http::{ApiError, ErrorBody};
 use utoipa::ToSchema;
 
 use super::{
-    Api,
+    AppState,
     answer::{ReminderAnswer, time},
     examples,
 };
 use crate::{
-    domain::{
-        events::{self, Origin},
-        reminder::Reminder,
-    },
+    domain::{caller::Origin, reminder::Reminder},
     peers::Part,
-    store::{self, Seen},
+    store::Seen,
+    usecases::{Erased, ReminderPages, UserExport, erase_user, export_user},
 };
-
-/// Largest number of reminders of one export, the newest.
-const MAX_REMINDERS: usize = 100_000;
-/// Reminders of an export that are in memory at the same time.
-const PAGE: i64 = 100;
 
 /// All data of the caller. The members are streamed in this order.
 #[derive(Debug, Serialize, ToSchema)]
@@ -99,85 +91,66 @@ pub(super) struct Receipt {
     ),
 )]
 pub(super) async fn export(
-    State(api): State<Api>,
+    State(state): State<AppState>,
     identity: Identity,
-    credentials: Credentials,
+    Credentials(credentials): Credentials,
 ) -> Result<Response, ApiError> {
-    let permit = api.exports.acquire(&identity.user_id)?;
-    // Before the answer begins, so that an unreachable service or database is answered with 503.
-    let (page, notification_service, event_service) = tokio::try_join!(
-        async { Ok(store::page(&api.pool, &identity.user_id, None, PAGE).await?) },
-        api.peers.of_notification_service(&credentials),
-        api.peers.of_event_service(&identity.user_id),
-    )?;
-    let export = Writing { api, identity, notification_service, event_service };
-    Ok(streamed_json(permit, move |writer: BodyWriter| export.write(writer, page)))
-}
-
-/// An export that is being written.
-struct Writing {
-    api: Api,
-    identity: Identity,
-    notification_service: Option<Part>,
-    event_service: Option<Part>,
+    let permit = state.exports.acquire(&identity.user_id)?;
+    let export = export_user(&state.resources, &identity.user_id, &credentials).await?;
+    Ok(streamed_json(permit, move |writer: BodyWriter| write(identity, export, writer)))
 }
 
 type ExportError = Box<dyn std::error::Error + Send + Sync>;
 
-impl Writing {
-    /// Writes the export. The parts of the other services come first, since their connections are
-    /// open. `complete` comes last, so that an incomplete body never has it.
-    async fn write(
-        self,
-        mut writer: BodyWriter,
-        page: Vec<Seen<Reminder>>,
-    ) -> Result<(), ExportError> {
-        let Self { api, identity, notification_service, event_service } = self;
-        let head =
-            Head { exported_at: Utc::now(), user_id: &identity.user_id, email: &identity.email };
-        let head = serde_json::to_string(&head)?;
-        writer.write(head.trim_end_matches('}')).await?;
-        let mut is_cut = false;
-        for (name, part) in
-            [("notificationService", notification_service), ("eventService", event_service)]
-        {
-            writer.write(format!(r#","{name}":"#)).await?;
-            match part {
-                Some(part) => is_cut |= part.copy_to(&mut writer).await?,
-                None => writer.write("null").await?,
-            }
-        }
-        writer.write(r#","reminders":["#).await?;
-        is_cut |= write_reminders(&api, &mut writer, &identity.user_id, page).await?;
-        let mut missing = api.peers.missing();
-        if is_cut {
-            missing.push("the oldest entries of each kind beyond 100,000".to_owned());
-        }
-        let (is_complete, missing) = (missing.is_empty(), serde_json::to_string(&missing)?);
-        writer.write(format!(r#"],"missing":{missing},"complete":{is_complete}}}"#)).await?;
-        Ok(writer.finish().await?)
+/// Writes the export. The parts of the other services come first, since their connections are open.
+/// `complete` comes last, so that an incomplete body never has it.
+async fn write(
+    identity: Identity,
+    export: UserExport,
+    mut writer: BodyWriter,
+) -> Result<(), ExportError> {
+    let UserExport { notification_service, event_service, reminders, mut missing } = export;
+    let head = Head { exported_at: Utc::now(), user_id: &identity.user_id, email: &identity.email };
+    let head = serde_json::to_string(&head)?;
+    writer.write(head.trim_end_matches('}')).await?;
+    writer.write(r#","notificationService":"#).await?;
+    let mut is_truncated = write_part(&mut writer, notification_service).await?;
+    writer.write(r#","eventService":"#).await?;
+    is_truncated |= write_part(&mut writer, event_service).await?;
+    writer.write(r#","reminders":["#).await?;
+    is_truncated |= write_reminders(&mut writer, reminders).await?;
+    if is_truncated {
+        missing.push("the oldest entries of each kind beyond 100,000".to_owned());
     }
+    let (is_complete, missing) = (missing.is_empty(), serde_json::to_string(&missing)?);
+    writer.write(format!(r#"],"missing":{missing},"complete":{is_complete}}}"#)).await?;
+    Ok(writer.finish().await?)
 }
 
-/// Writes a user's reminders, newest first; returns `true` if older ones were left out.
-async fn write_reminders(
-    api: &Api,
-    writer: &mut BodyWriter,
-    user_id: &str,
-    mut page: Vec<Seen<Reminder>>,
-) -> Result<bool, ExportError> {
-    let mut written = 0;
-    loop {
-        let (is_last, before) = ((page.len() as i64) < PAGE, page.last().map(|last| last.value.id));
-        written += page.len();
-        // The status of a reminder depends on its rule, whose expansion may take time.
-        let is_first = written == page.len();
-        writer.write(tokio::task::spawn_blocking(move || listed(page, is_first)).await??).await?;
-        if is_last || written >= MAX_REMINDERS {
-            return Ok(!is_last);
-        }
-        page = store::page(&api.pool, user_id, before, PAGE).await?;
+/// Writes the part of another service, or `null`; returns `true` if older rows were left out of it.
+async fn write_part(writer: &mut BodyWriter, part: Option<Part>) -> Result<bool, ExportError> {
+    let Some(mut part) = part else {
+        writer.write("null").await?;
+        return Ok(false);
+    };
+    while let Some(chunk) = part.chunk().await? {
+        writer.write(chunk).await?;
     }
+    Ok(part.is_truncated())
+}
+
+/// Writes the reminders; returns `true` if older ones were left out.
+async fn write_reminders(
+    writer: &mut BodyWriter,
+    mut pages: ReminderPages,
+) -> Result<bool, ExportError> {
+    let mut is_first = true;
+    while let Some(page) = pages.next().await? {
+        // The status of a reminder depends on its rule, whose expansion may take time.
+        writer.write(tokio::task::spawn_blocking(move || listed(page, is_first)).await??).await?;
+        is_first = false;
+    }
+    Ok(pages.is_truncated())
 }
 
 /// JSON of a page of reminders, with a comma before each except the first of the export.
@@ -212,16 +185,9 @@ fn listed(page: Vec<Seen<Reminder>>, is_first: bool) -> Result<String, serde_jso
     ),
 )]
 pub(super) async fn erase(
-    State(api): State<Api>,
-    identity: Identity,
-    context: RequestContext,
+    State(state): State<AppState>,
+    origin: Origin,
 ) -> Result<Json<Receipt>, ApiError> {
-    let receipt_id = new_id();
-    let origin = Origin { identity: &identity, traceparent: context.traceparent };
-    let message = events::erased(origin, receipt_id)?;
-    let erased_at = store::erase(&api.pool, &identity.user_id, &message).await?;
-    api.relay_handle.after_commit([message.stamped(erased_at, 1)]);
-    metrics::counter!("reminders_users_erased_total").increment(1);
-    tracing::info!(receipt.id = %receipt_id.simple(), "user data was erased");
+    let Erased { receipt_id, erased_at } = erase_user(&state.resources, &origin).await?;
     Ok(Json(Receipt { receipt_id: receipt_id.simple().to_string(), erased_at }))
 }

@@ -7,11 +7,11 @@ use serde::{Deserialize, Serialize};
 use service::http::{ApiError, ErrorBody, FieldFault};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{Api, answer::time, body::NewReminder, examples, single::missing};
+use super::{AppState, answer::time, body::NewReminder, error::missing, examples};
 use crate::{
     domain::reminder::{InvalidField, Upcoming, instant},
     store,
-    usecases::compute::off_thread,
+    usecases::off_thread,
 };
 
 const DEFAULT_LIMIT: i64 = 10;
@@ -109,16 +109,15 @@ fn checked_limit(limit: i64) -> Result<usize, InvalidField> {
     ),
 )]
 pub(super) async fn of_reminder(
-    State(api): State<Api>,
+    State(state): State<AppState>,
     identity: Identity,
     PathId(id): PathId,
     LenientParams { value: query, faults }: LenientParams<Query>,
 ) -> Result<Json<Occurrences>, ApiError> {
     let (from, limit) = query.read(faults)?;
     let id = id.ok_or_else(missing)?;
-    let mut connection = api.pool.acquire().await?;
-    let seen = store::get(&mut connection, &identity.user_id, id).await?.ok_or_else(missing)?;
-    drop(connection);
+    let seen = store::get(&state.resources.pool, &identity.user_id, id).await?;
+    let seen = seen.ok_or_else(missing)?;
     let work = move || seen.value.upcoming(from.unwrap_or(seen.now), seen.now, limit);
     Ok(Json(off_thread(&identity.user_id, work).await?.into()))
 }

@@ -1,17 +1,15 @@
 //! `GET /reminders/{id}` and `DELETE /reminders/{id}`.
 
 use axum::{Json, extract::State, http::StatusCode};
-use rest::{Identity, PathId, RequestContext};
-use service::http::{ApiError, ErrorBody, Reason};
+use rest::{Identity, PathId};
+use service::http::{ApiError, ErrorBody};
 
 use super::{
-    Api,
+    AppState,
     answer::{ReminderAnswer, answers},
+    error::missing,
 };
-use crate::{
-    domain::events::{self, Origin},
-    store,
-};
+use crate::{domain::caller::Origin, store, usecases::delete_reminder};
 
 /// Get a reminder
 #[utoipa::path(
@@ -30,14 +28,13 @@ use crate::{
     ),
 )]
 pub(super) async fn get(
-    State(api): State<Api>,
+    State(state): State<AppState>,
     identity: Identity,
     PathId(id): PathId,
 ) -> Result<Json<ReminderAnswer>, ApiError> {
     let id = id.ok_or_else(missing)?;
-    let mut connection = api.pool.acquire().await?;
-    let seen = store::get(&mut connection, &identity.user_id, id).await?.ok_or_else(missing)?;
-    drop(connection);
+    let seen = store::get(&state.resources.pool, &identity.user_id, id).await?;
+    let seen = seen.ok_or_else(missing)?;
     let answer = answers(&identity.user_id, vec![seen]).await?.pop();
     answer.map(Json).ok_or_else(missing)
 }
@@ -61,23 +58,11 @@ pub(super) async fn get(
     ),
 )]
 pub(super) async fn delete(
-    State(api): State<Api>,
-    identity: Identity,
-    context: RequestContext,
+    State(state): State<AppState>,
+    origin: Origin,
     PathId(id): PathId,
 ) -> Result<StatusCode, ApiError> {
     let id = id.ok_or_else(missing)?;
-    let origin = Origin { identity: &identity, traceparent: context.traceparent };
-    let message = events::deleted(origin, id)?;
-    let deleted = store::delete(&api.pool, &identity.user_id, id, &message).await?;
-    let (version, at) = deleted.ok_or_else(missing)?;
-    api.relay_handle.after_commit([message.stamped(at, version)]);
-    metrics::counter!("reminders_deleted_total").increment(1);
+    delete_reminder(&state.resources, &origin, id).await?;
     Ok(StatusCode::OK)
-}
-
-/// Refusal of an id that is not one of the caller's reminders; it does not say if another user has
-/// it.
-pub(super) fn missing() -> ApiError {
-    ApiError::new(Reason::MissingReminder, "there is no such reminder")
 }

@@ -1,29 +1,19 @@
 //! `POST /reminders/{id}/snooze`.
 
-use axum::{extract::State, response::Response};
-use chrono::{DateTime, TimeDelta, Utc};
-use rest::{
-    Faults, IdempotencyKeyHeader, Identity, LenientBody, PathId, RequestContext, json::WholeNumber,
-};
+use axum::{extract::State, http::StatusCode, response::Response};
+use rest::{Faults, IdempotencyKeyHeader, LenientBody, PathId, json::WholeNumber};
 use serde::Deserialize;
-use service::http::{ApiError, ErrorBody, FieldFault, Reason};
+use service::http::{ApiError, ErrorBody, FieldFault};
 use utoipa::ToSchema;
 
-use super::{
-    Api,
-    acknowledge::plan_action,
-    answer::ReminderAnswer,
-    examples,
-    optimistic_update::{Update, update},
-    single::missing,
+use super::{AppState, answer::ReminderAnswer, error::missing, examples, respond};
+use crate::{
+    domain::{
+        caller::Origin,
+        reminder::{InvalidField, SnoozeEnd, instant},
+    },
+    usecases::snooze_occurrence,
 };
-use crate::domain::{
-    events::Origin,
-    reminder::{InvalidField, instant},
-};
-
-/// Longest snooze: a year.
-const MAX_MINUTES: i64 = 527_040;
 
 /// End of a snooze: exactly one of the fields.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
@@ -38,51 +28,19 @@ pub(super) struct Snooze {
     until: Option<String>,
 }
 
-/// End of a snooze with valid fields.
-#[derive(Debug, Clone, Copy)]
-enum End {
-    After(TimeDelta),
-    At(DateTime<Utc>),
-}
-
 impl Snooze {
     /// Checks the fields; `faults` are those of fields that could not be parsed.
-    fn end(self, faults: Vec<FieldFault>) -> Result<End, ApiError> {
+    fn end(self, faults: Vec<FieldFault>) -> Result<SnoozeEnd, ApiError> {
         let mut faults = Faults::begin(faults);
-        let after = faults.take(self.minutes.map(minutes).transpose());
+        let after = self.minutes.map(|minutes| SnoozeEnd::after_minutes(minutes.get())).transpose();
+        let after = faults.take(after);
         let at = faults.take(self.until.as_deref().map(|text| instant("until", text)).transpose());
         let is_one = self.minutes.is_some() != self.until.is_some();
         if !is_one && !faults.has("minutes") && !faults.has("until") {
             let problem = "exactly one of minutes and until is required";
             faults.take(Err::<(), _>(InvalidField::new("minutes", problem)));
         }
-        let after = after.flatten().map(End::After);
-        faults.or(after.or(at.flatten().map(End::At)))
-    }
-}
-
-fn minutes(minutes: WholeNumber) -> Result<TimeDelta, InvalidField> {
-    let minutes = minutes.get();
-    if (1..=MAX_MINUTES).contains(&minutes) {
-        return Ok(TimeDelta::minutes(minutes));
-    }
-    Err(InvalidField::new("minutes", format!("must be between 1 and {MAX_MINUTES}")))
-}
-
-impl End {
-    fn at(self, now: DateTime<Utc>) -> Result<DateTime<Utc>, ApiError> {
-        let end = match self {
-            Self::After(delay) => now + delay,
-            Self::At(at) => at,
-        };
-        if end <= now || end > now + TimeDelta::minutes(MAX_MINUTES) {
-            return Err(ApiError::field(
-                Reason::InvalidDueDate,
-                "until",
-                "must be in the future, and at most a year ahead",
-            ));
-        }
-        Ok(DateTime::from_timestamp_millis(end.timestamp_millis()).unwrap_or(end))
+        faults.or(after.flatten().or(at.flatten().map(SnoozeEnd::At)))
     }
 }
 
@@ -123,16 +81,14 @@ impl End {
     ),
 )]
 pub(super) async fn snooze(
-    State(api): State<Api>,
-    identity: Identity,
-    context: RequestContext,
+    State(state): State<AppState>,
+    origin: Origin,
     PathId(id): PathId,
     body: LenientBody<Snooze>,
 ) -> Result<Response, ApiError> {
     let id = id.ok_or_else(missing)?;
-    let origin = Origin { identity: &identity, traceparent: context.traceparent };
     let end = body.value.end(body.faults)?;
-    let plan =
-        move |seen| plan_action(seen, |reminder, now| Ok(reminder.snooze(now, end.at(now)?)?));
-    update(&api, origin, body.key.as_ref(), Update { id, has_rule: false, plan }).await
+    let (resources, key) = (&state.resources, body.key.as_ref());
+    let answer = snooze_occurrence(resources, &origin, key, id, end, ReminderAnswer::from).await?;
+    Ok(respond(StatusCode::OK, answer))
 }

@@ -1,28 +1,28 @@
 //! E-mail addresses of users, by their digests.
 
-use sqlx::{PgExecutor, PgPool};
+use sha2::{Digest, Sha256};
+use sqlx::{PgConnection, PgExecutor};
 
-/// Records an e-mail address that a user uses today, in its own transaction. Returns `false`, and
-/// records nothing, if `limit` other addresses are recorded already. Users and addresses are given
-/// by their digests.
+/// Records an e-mail address that a user uses today, by the digests of both. Returns `false`, and
+/// records nothing, if `limit` other addresses are recorded already.
 ///
-/// An advisory lock serializes the requests of one user, so that each counts the addresses that the
-/// one before recorded. Callers must hold no other lock or connection.
+/// An advisory lock serializes the requests of one user until the transaction ends, so that each
+/// counts the addresses that the one before recorded. The transaction must hold no other lock.
 ///
 /// # Errors
 /// If a statement fails.
 pub async fn record_address(
-    pool: &PgPool,
-    user: &[u8; 32],
-    address: &[u8; 32],
+    connection: &mut PgConnection,
+    user_id: &str,
+    address: &str,
     limit: i64,
 ) -> Result<bool, sqlx::Error> {
-    let mut transaction = pool.begin().await?;
-    sqlx::query!("select pg_advisory_xact_lock($1)", lock_key(user))
-        .execute(&mut *transaction)
+    let (user, address) = (digest(user_id), digest(address));
+    sqlx::query!("select pg_advisory_xact_lock($1)", lock_key(&user))
+        .execute(&mut *connection)
         .await?;
     // A separate statement sees rows that were committed while this one waited for the lock.
-    let is_accepted = sqlx::query_scalar!(
+    sqlx::query_scalar!(
         r#"with known as materialized (
                select count(*) as number, coalesce(bool_or(address = $2), false) as is_noted
                from email_addresses
@@ -38,10 +38,12 @@ pub async fn record_address(
         address.as_slice(),
         limit,
     )
-    .fetch_one(&mut *transaction)
-    .await?;
-    transaction.commit().await?;
-    Ok(is_accepted)
+    .fetch_one(&mut *connection)
+    .await
+}
+
+fn digest(text: &str) -> [u8; 32] {
+    Sha256::digest(text).into()
 }
 
 /// Key of the advisory lock of a user's addresses: a part of the user's digest.

@@ -6,11 +6,11 @@ use service::outbox;
 use sqlx::{PgConnection, PgExecutor, types::Json};
 use uuid::Uuid;
 
-use super::row::{Row, Seen};
-use crate::domain::{
-    events::Unstamped,
-    reminder::{Channels, Details, Reminder},
+use super::{
+    row::{Row, Seen},
+    unstamped::Unstamped,
 };
+use crate::domain::reminder::{Channels, Details, Reminder};
 
 /// Reads one of a user's reminders and locks its row until the transaction ends.
 ///

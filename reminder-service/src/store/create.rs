@@ -4,14 +4,16 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use db::interval;
-use rest::idempotency::IdempotencyKey;
 use serde_json::{Value, json};
-use service::outbox;
+use service::{idempotency::IdempotencyKey, outbox};
 use sqlx::{PgConnection, PgPool, types::Json};
 use uuid::Uuid;
 
-use super::change::{channel_words, rule_of};
-use crate::domain::{events::Unstamped, reminder::Details};
+use super::{
+    change::{channel_words, rule_of},
+    unstamped::Unstamped,
+};
+use crate::domain::reminder::Details;
 
 /// A reminder to create, with its event and the idempotency key of the request.
 #[derive(Debug)]

@@ -3,31 +3,31 @@
 use chrono::{DateTime, Utc};
 use db::interval;
 use service::outbox;
-use sqlx::{PgPool, types::Json};
+use sqlx::{PgConnection, types::Json};
 
-use crate::domain::events::Unstamped;
+use super::unstamped::Unstamped;
 
 /// Deletes all data of a user and writes the event that makes the other services do the same, in
-/// one transaction. Returns the time up to which data is erased; later data belongs to a new user.
+/// the caller's transaction, which must be committed at once. Returns the time up to which data is
+/// erased; later data belongs to a new user.
 ///
 /// Creations take a shared advisory lock, and the erasure takes it exclusively: a creation that
 /// began before is committed, and deleted with the rest; a later one waits, and gets a time at
 /// least one millisecond (the precision of messages) after the erasure.
 ///
 /// # Errors
-/// If a statement fails; nothing is deleted then.
+/// If a statement fails.
 pub async fn erase(
-    pool: &PgPool,
+    connection: &mut PgConnection,
     user_id: &str,
     message: &Unstamped,
 ) -> Result<DateTime<Utc>, sqlx::Error> {
     let message = message.message();
-    let mut transaction = pool.begin().await?;
     sqlx::query!("select pg_advisory_xact_lock(hashtextextended($1, 0))", user_id)
-        .execute(&mut *transaction)
+        .execute(&mut *connection)
         .await?;
     sqlx::query!("delete from reminders where user_id = $1", user_id)
-        .execute(&mut *transaction)
+        .execute(&mut *connection)
         .await?;
     // A locked key belongs to a request that waits for this transaction.
     sqlx::query!(
@@ -35,11 +35,11 @@ pub async fn erase(
              select user_id, key from idempotency_keys where user_id = $1 for update skip locked)",
         user_id
     )
-    .execute(&mut *transaction)
+    .execute(&mut *connection)
     .await?;
     // Events that are not published yet need not be published any more.
     sqlx::query!("delete from outbox where attributes ->> 'userId' = $1", user_id)
-        .execute(&mut *transaction)
+        .execute(&mut *connection)
         .await?;
     let erased_at = sqlx::query_scalar!(
         r#"with erased as (select date_trunc('milliseconds', clock_timestamp()) as at), told as (
@@ -53,15 +53,14 @@ pub async fn erase(
         Json(&message.message.attributes) as _,
         interval(outbox::LEASE),
     )
-    .fetch_one(&mut *transaction)
+    .fetch_one(&mut *connection)
     .await?;
     sqlx::query!(
         "select pg_sleep(greatest(0, extract(epoch
                from $1::timestamptz + interval '1 millisecond' - clock_timestamp())::float8))",
         erased_at
     )
-    .execute(&mut *transaction)
+    .execute(&mut *connection)
     .await?;
-    transaction.commit().await?;
     Ok(erased_at)
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rest::idempotency;
+use service::idempotency;
 use sqlx::PgPool;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;

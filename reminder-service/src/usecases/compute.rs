@@ -11,11 +11,21 @@ use std::{
     thread::available_parallelism,
 };
 
-use service::http::ApiError;
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
-    task::spawn_blocking,
+    sync::{AcquireError, OwnedSemaphorePermit, Semaphore},
+    task::{JoinError, spawn_blocking},
 };
+
+/// Error of a task.
+#[derive(Debug, thiserror::Error)]
+pub enum TaskError {
+    /// The permits are closed. This does not happen while the process runs.
+    #[error("wait for a permit to expand a rule")]
+    Closed(#[from] AcquireError),
+    /// The task panicked.
+    #[error("expand a rule")]
+    Panicked(#[from] JoinError),
+}
 
 static COMPUTE: LazyLock<Compute> =
     LazyLock::new(|| Compute::new(available_parallelism().map_or(1, usize::from)));
@@ -50,7 +60,7 @@ impl Compute {
     }
 
     /// Waits for a permit of the user, then for one of all.
-    async fn acquire(&self, user_id: &str) -> Result<Permit, ApiError> {
+    async fn acquire(&self, user_id: &str) -> Result<Permit, TaskError> {
         // Created first: its drop removes the user's entry even if the request is cancelled.
         let mut permit =
             Permit { user_id: user_id.to_owned(), users: Arc::clone(&self.users), held: None };
@@ -61,8 +71,8 @@ impl Compute {
                 .or_insert_with(|| Arc::new(Semaphore::new(self.share)));
             Arc::clone(own)
         };
-        let own = own.acquire_owned().await.map_err(ApiError::unexpected)?;
-        let all = Arc::clone(&self.all).acquire_owned().await.map_err(ApiError::unexpected)?;
+        let own = own.acquire_owned().await?;
+        let all = Arc::clone(&self.all).acquire_owned().await?;
         permit.held = Some((own, all));
         Ok(permit)
     }
@@ -91,14 +101,14 @@ fn locked(users: &Users) -> MutexGuard<'_, HashMap<String, Arc<Semaphore>>> {
 pub(crate) async fn off_thread<T: Send + 'static>(
     user_id: &str,
     work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, ApiError> {
+) -> Result<T, TaskError> {
     let permit = COMPUTE.acquire(user_id).await?;
     let work = spawn_blocking(move || {
         let done = work();
         drop(permit);
         done
     });
-    work.await.map_err(ApiError::unexpected)
+    Ok(work.await?)
 }
 
 /// Takes all permits, so that tasks wait until they are dropped.

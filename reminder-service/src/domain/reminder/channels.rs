@@ -71,6 +71,12 @@ impl Channels {
         &self.0
     }
 
+    /// Returns `true` if the channel is in the set.
+    #[must_use]
+    pub fn contains(&self, channel: Channel) -> bool {
+        self.0.contains(&channel)
+    }
+
     /// The first channel.
     #[must_use]
     pub fn first(&self) -> Channel {
@@ -82,7 +88,7 @@ impl Channels {
     /// # Errors
     /// If the set contains e-mail and `address` is not an e-mail address.
     pub fn check_address(&self, address: &str) -> Result<(), InvalidField> {
-        if self.0.contains(&Channel::Email) && !looks_like_an_address(address) {
+        if self.contains(Channel::Email) && !looks_like_an_address(address) {
             let problem =
                 "email needs X-Consumer-Username (or the token's email) to be an e-mail address";
             return Err(InvalidField::new("channels", problem));

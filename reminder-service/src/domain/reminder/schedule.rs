@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use contract::bounds::{MAX_EXPIRY_MINUTES, MAX_OFFSET_MINUTES, MAX_OFFSETS, is_date};
-use recurrence::DeliverySchedule;
+use recurrence::{DeliverySchedule, Refusal};
 
 use super::{InvalidField, InvalidRecurrence, Recurrence};
 
@@ -118,11 +118,14 @@ impl Schedule {
         })
     }
 
-    /// Returns `true` if the schedule has an occurrence at all.
-    #[must_use]
-    pub fn fires(&self) -> bool {
-        self.recurrence.is_none()
-            || self.schedule().occurrences_after(DateTime::<Utc>::MIN_UTC).next().is_some()
+    /// Checks that the schedule has an occurrence at all.
+    ///
+    /// # Errors
+    /// If the rule yields none.
+    pub fn check_fires(&self) -> Result<(), InvalidRecurrence> {
+        let fires = self.recurrence.is_none()
+            || self.schedule().occurrences_after(DateTime::<Utc>::MIN_UTC).next().is_some();
+        if fires { Ok(()) } else { Err(Refusal::NeverFires.into()) }
     }
 
     /// Status at `now`.

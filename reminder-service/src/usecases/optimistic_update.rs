@@ -6,28 +6,38 @@
 //! or a delivery became due, the change is planned again. A reminder without a rule is planned and
 //! updated in one transaction.
 
-use axum::{
-    Json,
-    http::StatusCode,
-    response::{IntoResponse, Response},
-};
 use chrono::{DateTime, Utc};
-use rest::idempotency::{self, IdempotencyKey, Once, Start};
-use service::http::{ApiError, Reason};
+use serde::Serialize;
+use service::idempotency::{self, IdempotencyKey, Once, Start};
 use uuid::Uuid;
 
-use super::{Api, answer::ReminderAnswer, single::missing};
+use super::{
+    Answer, Error, OK, Resources,
+    accept_address::{accept_address, is_accepted},
+    compute::off_thread,
+};
 use crate::{
     domain::{
-        events::{self, Origin},
-        reminder::{Reminder, Status},
+        caller::Origin,
+        events,
+        reminder::{Handled, Reminder, Status},
     },
-    store::{self, Seen},
-    usecases::compute::off_thread,
+    store::{self, Seen, Unstamped},
 };
 
 /// Number of plans of one request before it is refused.
 const MAX_ATTEMPTS: usize = 32;
+
+/// A reminder after an update.
+#[derive(Debug)]
+pub struct Updated {
+    /// The reminder.
+    pub reminder: Reminder,
+    /// Status at the time of the update.
+    pub status: Status,
+    /// Time of the next delivery; `None` if there is none.
+    pub next_at: Option<DateTime<Utc>>,
+}
 
 /// An update of one reminder.
 #[derive(Debug, Clone)]
@@ -43,10 +53,8 @@ pub(super) struct Update<P> {
 /// A reminder after a change, with its status.
 #[derive(Debug)]
 pub(super) struct Plan {
-    reminder: Reminder,
+    updated: Updated,
     is_rescheduled: bool,
-    status: Status,
-    next_at: Option<DateTime<Utc>>,
     /// First instant at which the plan would be different.
     valid_until: Option<DateTime<Utc>>,
 }
@@ -59,16 +67,17 @@ impl Plan {
         now: DateTime<Utc>,
         is_rescheduled: bool,
     ) -> Self {
-        Self {
-            is_rescheduled,
-            status: after.status(now),
-            next_at: after.next_at(now),
-            valid_until: [before, &after]
-                .into_iter()
-                .filter_map(|reminder| reminder.next_change_at(now))
-                .min(),
-            reminder: after,
-        }
+        let valid_until =
+            [before, &after].into_iter().filter_map(|reminder| reminder.next_change_at(now)).min();
+        let (status, next_at) = (after.status(now), after.next_at(now));
+        let updated = Updated { reminder: after, status, next_at };
+        Self { updated, is_rescheduled, valid_until }
+    }
+
+    /// Plans an acknowledgement or a snooze.
+    pub(super) fn handling(before: Reminder, handled: Handled, now: DateTime<Utc>) -> Self {
+        let after = Reminder { handled, ..before.clone() };
+        Self::new(&before, after, now, false)
     }
 }
 
@@ -76,13 +85,13 @@ impl Plan {
 struct VersionedPlan {
     version: i64,
     now: DateTime<Utc>,
-    plan: Result<Plan, ApiError>,
+    plan: Result<Plan, Error>,
 }
 
 impl VersionedPlan {
-    async fn off_thread<P>(user_id: &str, seen: Seen<Reminder>, plan: P) -> Result<Self, ApiError>
+    async fn off_thread<P>(user_id: &str, seen: Seen<Reminder>, plan: P) -> Result<Self, Error>
     where
-        P: FnOnce(Seen<Reminder>) -> Result<Plan, ApiError> + Send + 'static,
+        P: FnOnce(Seen<Reminder>) -> Result<Plan, Error> + Send + 'static,
     {
         let (version, now) = (seen.value.version, seen.now);
         Ok(Self { version, now, plan: off_thread(user_id, move || plan(seen)).await? })
@@ -99,24 +108,29 @@ impl VersionedPlan {
     }
 }
 
-/// Updates a reminder once per idempotency key, and answers with the updated reminder.
-pub(super) async fn update<P>(
-    api: &Api,
-    origin: Origin<'_>,
+/// Updates a reminder once per idempotency key. `answer` makes the answer, which is stored for the
+/// key.
+pub(super) async fn update<P, A>(
+    resources: &Resources,
+    origin: &Origin,
     key: Option<&IdempotencyKey>,
     update: Update<P>,
-) -> Result<Response, ApiError>
+    answer: impl FnOnce(Updated) -> A,
+) -> Result<Answer<A>, Error>
 where
-    P: Fn(Seen<Reminder>) -> Result<Plan, ApiError> + Clone + Send + 'static,
+    P: Fn(Seen<Reminder>) -> Result<Plan, Error> + Clone + Send + 'static,
+    A: Serialize,
 {
-    let user_id = &origin.identity.user_id;
+    let (pool, caller) = (&resources.pool, &origin.caller);
+    let user_id = &caller.user_id;
     let mut planned = None;
     for _ in 0..MAX_ATTEMPTS {
-        let mut once = match idempotency::once(&api.pool, user_id, key).await? {
+        let mut once = match idempotency::once(pool, user_id, key).await? {
             Start::First(once) => once,
-            Start::Repeat(replay) => return Ok(replay.into_response()),
+            Start::Repeat(replay) => return Ok(Answer::Repeat(replay)),
         };
-        let seen = store::lock(once.connection(), user_id, update.id).await?.ok_or_else(missing)?;
+        let seen = store::lock(once.connection(), user_id, update.id).await?;
+        let seen = seen.ok_or(Error::MissingReminder)?;
         let plan = match planned.take().filter(|plan: &VersionedPlan| plan.is_valid_for(&seen)) {
             Some(planned) => planned.plan,
             None if update.has_rule || seen.value.details.schedule.recurrence.is_some() => {
@@ -128,37 +142,37 @@ where
             None => (update.plan)(seen),
         };
         let plan = plan?;
-        let channels = &plan.reminder.details.channels;
-        if !api.addresses.is_known(origin.identity, channels) {
+        let channels = &plan.updated.reminder.details.channels;
+        if !is_accepted(resources, caller, channels) {
             once.rollback().await?;
-            api.addresses.accept(&api.pool, origin.identity, channels).await?;
+            accept_address(resources, caller, channels).await?;
             continue;
         }
-        return commit(api, origin, once, plan).await;
+        return commit(resources, origin, once, plan, answer).await;
     }
-    Err(ApiError::new(
-        Reason::UpstreamUnavailable,
-        "other requests are changing the reminder; try again",
-    ))
+    Err(Error::Contended)
 }
 
 /// Writes the planned reminder, its event and the answer to the key, and commits.
-async fn commit(
-    api: &Api,
-    origin: Origin<'_>,
+async fn commit<A: Serialize>(
+    resources: &Resources,
+    origin: &Origin,
     mut once: Once<'_>,
     plan: Plan,
-) -> Result<Response, ApiError> {
-    let Plan { mut reminder, is_rescheduled, status, next_at, .. } = plan;
-    let message = events::updated(origin, reminder.id, &reminder.details, reminder.handled)?;
+    answer: impl FnOnce(Updated) -> A,
+) -> Result<Answer<A>, Error> {
+    let Plan { mut updated, is_rescheduled, .. } = plan;
+    let reminder = &mut updated.reminder;
+    let event = events::updated(origin, reminder.id, &reminder.details, reminder.handled)?;
+    let message = Unstamped::of(&event)?;
     let (version, at) =
-        store::update(once.connection(), &reminder, is_rescheduled, &message).await?;
+        store::update(once.connection(), reminder, is_rescheduled, &message).await?;
     (reminder.version, reminder.updated_at) = (version, at);
-    let answer = ReminderAnswer::new(reminder, status, next_at);
-    once.commit(StatusCode::OK, Some(&answer)).await?;
-    api.relay_handle.after_commit([message.stamped(at, version)]);
+    let answer = answer(updated);
+    once.commit(OK, Some(&answer)).await?;
+    resources.relay_handle.after_commit([message.stamped(at, version)]);
     metrics::counter!("reminders_updated_total").increment(1);
-    Ok(Json(answer).into_response())
+    Ok(Answer::First(answer))
 }
 
 #[cfg(test)]

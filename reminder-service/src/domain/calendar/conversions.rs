@@ -1,0 +1,67 @@
+//! Conversions of an entry of a calendar file into the fields of a reminder, and back.
+
+use super::{Entry, Exported};
+use crate::domain::reminder::{
+    Channels, Details, ExpiresAfter, InvalidDetails, Link, Locale, Message, NotifyOffsets, Pairs,
+    Recurrence, Reminder, Schedule, TimeZone, Title, due_date,
+};
+
+impl Entry {
+    /// Fields of the reminder that the entry becomes.
+    ///
+    /// # Errors
+    /// The first field that a reminder refuses; the rule comes last.
+    pub fn details(&self) -> Result<Details, InvalidDetails> {
+        let entry = self.clone();
+        let date = due_date(&entry.date.to_rfc3339())?;
+        let time_zone = TimeZone::parse(&entry.time_zone)?;
+        let offsets = NotifyOffsets::from_fields(None, Some(entry.notify_offsets))?;
+        let message = Message::parse(entry.message)?;
+        let channels = entry.channels.map(|channels| channels.into_iter().map(Into::into));
+        let channels = Channels::from_fields(None, channels.map(Iterator::collect))?;
+        let title = entry.title.map(Title::parse).transpose()?.flatten();
+        let url = entry.url.map(Link::parse).transpose()?.flatten();
+        let data = Pairs::parse(entry.data)?;
+        let expires_after = entry.expires_after_minutes.map(ExpiresAfter::parse).transpose()?;
+        let locale = entry.locale.map(Locale::parse).transpose()?;
+        let recurrence = entry.recurrence.map(|rule| Recurrence::from(rule).parse()).transpose()?;
+        let schedule = Schedule::new(date, time_zone, offsets.unwrap_or_default(), recurrence)?;
+        schedule.check_fires()?;
+        Ok(Details {
+            schedule,
+            channels: channels.unwrap_or_default(),
+            title,
+            message,
+            url,
+            data,
+            expires_after: expires_after.unwrap_or_default(),
+            priority: entry.priority.map(Into::into).unwrap_or_default(),
+            locale,
+        })
+    }
+}
+
+impl From<Reminder> for Exported {
+    fn from(reminder: Reminder) -> Self {
+        let Reminder { id, version, created_at, updated_at, details, .. } = reminder;
+        let Details { schedule, channels, .. } = details;
+        Self {
+            id: id.simple().to_string(),
+            version,
+            created_at,
+            updated_at,
+            date: schedule.date,
+            time_zone: schedule.time_zone.name().to_owned(),
+            recurrence: schedule.recurrence.map(Into::into),
+            notify_offsets: schedule.offsets.as_slice().to_vec(),
+            channels: channels.as_slice().iter().copied().map(Into::into).collect(),
+            title: details.title.map(Title::into_string),
+            message: details.message.into_string(),
+            url: details.url.map(Link::into_string),
+            data: details.data.into_map(),
+            expires_after_minutes: details.expires_after.minutes(),
+            priority: details.priority.into(),
+            locale: details.locale.map(Locale::into_string),
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! Change of the fields of a reminder.
+
+use serde::Serialize;
+use service::idempotency::IdempotencyKey;
+use uuid::Uuid;
+
+use super::{
+    Answer, Error, Resources,
+    optimistic_update::{Plan, Update, Updated, update},
+};
+use crate::{
+    domain::{
+        caller::{Caller, Origin},
+        reminder::{Change, Handled, Reminder, Status},
+    },
+    store::Seen,
+};
+
+/// Changes a reminder once per idempotency key. `answer` makes the answer, which is stored for the
+/// key.
+///
+/// # Errors
+/// [`Error`]: the reminder was not changed.
+pub async fn change_reminder<A: Serialize>(
+    resources: &Resources,
+    origin: &Origin,
+    key: Option<&IdempotencyKey>,
+    id: Uuid,
+    change: Change,
+    answer: impl FnOnce(Updated) -> A,
+) -> Result<Answer<A>, Error> {
+    let has_rule = change.recurrence.as_ref().is_some_and(Option::is_some);
+    let caller = origin.caller.clone();
+    let plan = move |seen| plan_change(seen, change.clone(), &caller);
+    update(resources, origin, key, Update { id, has_rule, plan }, answer).await
+}
+
+fn plan_change(seen: Seen<Reminder>, change: Change, caller: &Caller) -> Result<Plan, Error> {
+    let Seen { value: before, now } = seen;
+    let mut after = before.clone();
+    after.details = after.details.with(change)?;
+    let schedule = &after.details.schedule;
+    let is_rescheduled = *schedule != before.details.schedule;
+    if is_rescheduled {
+        schedule.check_fires()?;
+        if schedule.status(now) == Status::Completed {
+            return Err(Error::NoDeliveryAhead);
+        }
+        // A new schedule has other occurrences: acknowledgement and snooze of the old ones are
+        // reset.
+        after.handled = Handled::default();
+    }
+    caller.check_channels(&after.details.channels)?;
+    Ok(Plan::new(&before, after, now, is_rescheduled))
+}

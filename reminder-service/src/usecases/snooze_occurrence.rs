@@ -1,0 +1,37 @@
+//! Snooze of the latest occurrence of a reminder.
+
+use serde::Serialize;
+use service::idempotency::IdempotencyKey;
+use uuid::Uuid;
+
+use super::{
+    Answer, Error, Resources,
+    optimistic_update::{Plan, Update, Updated, update},
+};
+use crate::{
+    domain::{
+        caller::Origin,
+        reminder::{Reminder, SnoozeEnd},
+    },
+    store::Seen,
+};
+
+/// Snoozes the latest occurrence once per idempotency key: it is delivered once more at `end`.
+/// `answer` makes the answer, which is stored for the key.
+///
+/// # Errors
+/// [`Error`]: the reminder was not changed.
+pub async fn snooze_occurrence<A: Serialize>(
+    resources: &Resources,
+    origin: &Origin,
+    key: Option<&IdempotencyKey>,
+    id: Uuid,
+    end: SnoozeEnd,
+    answer: impl FnOnce(Updated) -> A,
+) -> Result<Answer<A>, Error> {
+    let plan = move |Seen { value: reminder, now }: Seen<Reminder>| {
+        let handled = reminder.snooze(now, end.at(now)?)?;
+        Ok(Plan::handling(reminder, handled, now))
+    };
+    update(resources, origin, key, Update { id, has_rule: false, plan }, answer).await
+}
