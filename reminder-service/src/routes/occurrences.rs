@@ -147,11 +147,16 @@ pub(super) async fn preview(
     LenientParams { value: query, faults }: LenientParams<Query>,
     body: LenientBody<NewReminder>,
 ) -> Result<Json<Occurrences>, ApiError> {
-    let (from, limit) = query.read(faults)?;
+    let query = query.read(faults);
     let now = Utc::now();
-    let from = from.unwrap_or(now);
     let upcoming = off_thread(&identity.user_id, move || {
-        let schedule = body.value.schedule(body.faults)?;
+        // Faults of the query and of the body are reported together.
+        let mut faults =
+            query.as_ref().err().map(|error| error.details.clone()).unwrap_or_default();
+        faults.extend(body.faults);
+        let schedule = body.value.schedule(faults)?;
+        let (from, limit) = query?;
+        let from = from.unwrap_or(now);
         Ok::<_, ApiError>(schedule.upcoming(from, from.min(now), limit))
     });
     Ok(Json(upcoming.await??.into()))

@@ -210,6 +210,36 @@ async fn names_every_fault_of_a_body_at_once() {
 }
 
 #[tokio::test]
+async fn names_faulty_rule_with_other_faults_of_change() {
+    let service = Service::start().await;
+    let path = format!("/reminders/{}", service.make(&least()).await);
+    let change = |rrule: &str| {
+        let recurrence = json!({"rrule": rrule});
+        json!({"title": 7, "isRecurring": false, "recurrence": recurrence})
+    };
+    for (rrule, expected) in [
+        ("DAILY", &["title", "isRecurring", "recurrence.rrule"][..]),
+        ("FREQ=DAILY", &["title", "isRecurring"]),
+    ] {
+        let answer = service.ada.patch(&path, &change(rrule)).await.expect(400);
+        assert_eq!(fields(&answer), expected, "{}", answer.body);
+    }
+    let removed = json!({"isRecurring": true, "recurrence": null});
+    let answer = service.ada.patch(&path, &removed).await.expect(422);
+    assert_eq!(answer.reason(), Some("INVALID_RECURRENCE"));
+}
+
+#[tokio::test]
+async fn names_faults_of_query_and_body_of_preview() {
+    let service = Service::start().await;
+    let body = json!({"date": "tomorrow", "title": 7});
+    let answer = service.ada.post("/reminders/preview?limit=0&from=soon", &body).await.expect(400);
+    assert_eq!(fields(&answer), ["limit", "from", "title", "date"], "{}", answer.body);
+    let answer = service.ada.post("/reminders/preview?limit=0", &least()).await.expect(400);
+    assert_eq!(fields(&answer), ["limit"], "{}", answer.body);
+}
+
+#[tokio::test]
 async fn refuses_text_that_is_not_json() {
     let service = Service::start().await;
     let deep = format!("{{\"message\":{}", "[".repeat(50_000));

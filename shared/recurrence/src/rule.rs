@@ -27,6 +27,16 @@ pub struct Rule<'a> {
     pub fold: Fold,
 }
 
+impl Rule<'_> {
+    /// Checks the syntax of the rule and of its exclusions, but no instances.
+    ///
+    /// # Errors
+    /// [`Refusal`] if one of them is malformed or not supported.
+    pub fn check_syntax(self) -> Result<(), Refusal> {
+        Parsed::read(self).map(drop)
+    }
+}
+
 /// Reason that a rule is refused. The text names the part and is written for the client.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {

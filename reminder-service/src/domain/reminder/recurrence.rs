@@ -68,6 +68,19 @@ impl Recurrence {
         }
     }
 
+    /// Checks the syntax of the rule and of its exclusions. They may be unfit in other ways, which
+    /// depend on the start of the rule.
+    ///
+    /// # Errors
+    /// If one of them is malformed.
+    pub fn check_syntax(&self) -> Result<(), InvalidRecurrence> {
+        Ok(self.rule().check_syntax()?)
+    }
+
+    fn rule(&self) -> Rule<'_> {
+        Rule { rrule: &self.rrule, exdates: &self.exdates, gap: self.gap, fold: self.fold }
+    }
+
     /// The instances of the rule from `start` on, in a zone.
     pub(super) fn series(
         &self,
@@ -98,8 +111,6 @@ impl Recurrence {
             ))
         };
         let zone = Zone::parse(zone).map_err(|_| unknown())?;
-        let rule =
-            Rule { rrule: &self.rrule, exdates: &self.exdates, gap: self.gap, fold: self.fold };
-        Ok(read(start, zone, rule)?)
+        Ok(read(start, zone, self.rule())?)
     }
 }

@@ -14,7 +14,8 @@ use utoipa::ToSchema;
 use super::{NotifyOffset, channels, expires_after, notify_offsets, rule};
 use crate::{
     domain::reminder::{
-        Change, InvalidField, Link, Locale, Message, Pairs, TimeZone, Title, due_date,
+        Change, InvalidField, Link, Locale, Message, Pairs, TimeZone, Title, check_is_recurring,
+        due_date,
     },
     routes::examples,
 };
@@ -133,8 +134,17 @@ impl ReminderChange {
             faults.take(self.data.map(|data| Pairs::parse(data.unwrap_or_default())).transpose());
         let expires_after = faults.take(self.expires_after_minutes.map(expires_after).transpose());
         let locale = faults.take(optional(self.locale, |text| Locale::parse(text).map(Some)));
+        if let Some(recurrence) = &self.recurrence
+            && !faults.has("recurrence")
+        {
+            faults.take(check_is_recurring(self.is_recurring, recurrence.is_some()));
+        }
         let recurrence = self.recurrence.map(|given| given.map(rule).transpose()).transpose();
         let recurrence = faults.take(recurrence);
+        // The syntax does not depend on the other fields, which may be those of the reminder.
+        if let Some(Some(Some(rule))) = &recurrence {
+            faults.take(rule.check_syntax());
+        }
         Some(Change {
             date: date?,
             time_zone: time_zone?,
