@@ -1,8 +1,8 @@
 //! Caller of a request, and the rules of the caller's e-mail address.
 
-use contract::Traceparent;
+use contract::{Channel, Traceparent};
 
-use super::reminder::{Channel, Channels, InvalidField};
+use super::reminder::{Channels, InvalidField};
 
 /// User who makes a request.
 #[derive(Debug, Clone, PartialEq, Eq)]

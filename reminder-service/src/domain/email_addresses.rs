@@ -9,11 +9,9 @@ use std::{
 };
 
 use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
+use contract::Channel;
 
-use super::{
-    caller::Caller,
-    reminder::{Channel, Channels},
-};
+use super::{caller::Caller, reminder::Channels};
 
 /// Accepted addresses that are cached, so that the database is not asked again.
 const MAX_CACHED: usize = 50_000;

@@ -10,9 +10,10 @@ mod text;
 mod upcoming;
 
 use chrono::{DateTime, Utc};
+use contract::Priority;
 use uuid::Uuid;
 
-pub use channels::{Channel, Channels, looks_like_an_address};
+pub use channels::{Channels, looks_like_an_address};
 pub use pairs::Pairs;
 pub use recurrence::{Fold, Gap, InvalidRecurrence, Recurrence};
 pub use schedule::{ExpiresAfter, NotifyOffsets, Schedule, Status, TimeZone, due_date, instant};
@@ -46,33 +47,6 @@ pub enum InvalidDetails {
     /// The recurrence rule is invalid.
     #[error(transparent)]
     Recurrence(#[from] InvalidRecurrence),
-}
-
-/// Priority of a reminder.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Priority {
-    /// May be delayed.
-    #[default]
-    Normal,
-    /// Wakes the device.
-    High,
-}
-
-impl Priority {
-    /// Name in the API.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Normal => "normal",
-            Self::High => "high",
-        }
-    }
-
-    /// The priority with this name.
-    #[must_use]
-    pub fn from_word(word: &str) -> Option<Self> {
-        [Self::Normal, Self::High].into_iter().find(|priority| priority.as_str() == word)
-    }
 }
 
 /// Fields of a reminder that its user sets.

@@ -31,8 +31,7 @@ fn channels(
     if faults.has("channels") {
         return None;
     }
-    let channels = channels.map(|channels| channels.into_iter().map(Into::into).collect());
-    faults.take(Channels::from_fields(notify_type.map(Into::into), channels))
+    faults.take(Channels::from_fields(notify_type, channels))
 }
 
 fn notify_offsets(

@@ -7,8 +7,8 @@ use sqlx::types::Json;
 use uuid::Uuid;
 
 use crate::domain::reminder::{
-    Channel, Channels, Details, ExpiresAfter, Handled, Link, Locale, Message, NotifyOffsets, Pairs,
-    Priority, Recurrence, Reminder, Schedule, Snooze, TimeZone, Title,
+    Channels, Details, ExpiresAfter, Handled, Link, Locale, Message, NotifyOffsets, Pairs,
+    Recurrence, Reminder, Schedule, Snooze, TimeZone, Title,
 };
 
 /// A value with the database's time at which it was read.
@@ -64,7 +64,7 @@ impl Row {
         let id = self.id;
         let unknown = |column| sqlx::Error::Decode(UnknownWord { id, column }.into());
         let channels =
-            self.channels.iter().map(|word| Channel::from_word(word)).collect::<Option<Vec<_>>>();
+            self.channels.iter().map(|word| word.parse().ok()).collect::<Option<Vec<_>>>();
         let channels = channels
             .and_then(|channels| Channels::from_fields(None, Some(channels)).ok().flatten());
         let schedule = Schedule::stored(
@@ -84,7 +84,7 @@ impl Row {
             url: self.url.map(Link::from_store),
             data: Pairs::from_store(self.data.0),
             expires_after: ExpiresAfter::from_store(self.expires_after_minutes),
-            priority: Priority::from_word(&self.priority).ok_or_else(|| unknown("priority"))?,
+            priority: self.priority.parse().map_err(|_| unknown("priority"))?,
             locale: self.locale.map(Locale::from_store),
         };
         let Self { version, created_at, updated_at, scheduled_at, .. } = self;

@@ -1,6 +1,6 @@
 //! Creation of several reminders in one transaction, each with its own result.
 
-use contract::new_id;
+use contract::{Channel, new_id};
 use serde::Serialize;
 use service::{
     idempotency::{self, IdempotencyKey, Start},
@@ -11,11 +11,7 @@ use uuid::Uuid;
 
 use super::{Answer, Error, OK, Resources, accept_address::accept_address};
 use crate::{
-    domain::{
-        caller::Origin,
-        events,
-        reminder::{Channel, Details},
-    },
+    domain::{caller::Origin, events, reminder::Details},
     store::{self, Unstamped},
 };
 

@@ -17,8 +17,7 @@ impl Entry {
         let time_zone = TimeZone::parse(&entry.time_zone)?;
         let offsets = NotifyOffsets::from_fields(None, Some(entry.notify_offsets))?;
         let message = Message::parse(entry.message)?;
-        let channels = entry.channels.map(|channels| channels.into_iter().map(Into::into));
-        let channels = Channels::from_fields(None, channels.map(Iterator::collect))?;
+        let channels = Channels::from_fields(None, entry.channels)?;
         let title = entry.title.map(Title::parse).transpose()?.flatten();
         let url = entry.url.map(Link::parse).transpose()?.flatten();
         let data = Pairs::parse(entry.data)?;
@@ -35,7 +34,7 @@ impl Entry {
             url,
             data,
             expires_after: expires_after.unwrap_or_default(),
-            priority: entry.priority.map(Into::into).unwrap_or_default(),
+            priority: entry.priority.unwrap_or_default(),
             locale,
         })
     }
@@ -54,13 +53,13 @@ impl From<Reminder> for Exported {
             time_zone: schedule.time_zone.name().to_owned(),
             recurrence: schedule.recurrence.map(Into::into),
             notify_offsets: schedule.offsets.as_slice().to_vec(),
-            channels: channels.as_slice().iter().copied().map(Into::into).collect(),
+            channels: channels.as_slice().to_vec(),
             title: details.title.map(Title::into_string),
             message: details.message.into_string(),
             url: details.url.map(Link::into_string),
             data: details.data.into_map(),
             expires_after_minutes: details.expires_after.minutes(),
-            priority: details.priority.into(),
+            priority: details.priority,
             locale: details.locale.map(Locale::into_string),
         }
     }

@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 
+use contract::{Channel, Priority};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -7,8 +8,8 @@ use super::*;
 use crate::domain::{
     caller::Caller,
     reminder::{
-        Channel, Channels, ExpiresAfter, Link, Locale, Message, NotifyOffsets, Pairs, Priority,
-        Schedule, TimeZone, Title, due_date,
+        Channels, ExpiresAfter, Link, Locale, Message, NotifyOffsets, Pairs, Schedule, TimeZone,
+        Title, due_date,
     },
 };
 

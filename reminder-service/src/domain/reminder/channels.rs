@@ -1,32 +1,8 @@
 //! Channels on which a reminder is delivered.
 
+use contract::Channel;
+
 use super::InvalidField;
-
-/// A channel. The order of the variants is the order in the API.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Channel {
-    /// E-mail to the user's address.
-    Email,
-    /// Push messages to the user's devices.
-    Push,
-}
-
-impl Channel {
-    /// Name in the API.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Email => "email",
-            Self::Push => "push",
-        }
-    }
-
-    /// The channel with this name.
-    #[must_use]
-    pub fn from_word(word: &str) -> Option<Self> {
-        [Self::Email, Self::Push].into_iter().find(|channel| channel.as_str() == word)
-    }
-}
 
 /// A non-empty set of channels in alphabetical order.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,7 +36,7 @@ impl Channels {
                 "must be one of channels if both are given",
             ));
         }
-        channels.sort_unstable();
+        channels.sort_unstable_by_key(|channel| channel.as_str());
         channels.dedup();
         Ok(Some(Self(channels)))
     }

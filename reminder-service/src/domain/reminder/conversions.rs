@@ -1,6 +1,6 @@
-//! Conversions between the types of a reminder and those of the contract.
+//! Conversions between the recurrence of a reminder and that of the contract.
 
-use super::{Channel, Fold, Gap, Priority, Recurrence};
+use super::{Fold, Gap, Recurrence};
 
 impl From<Recurrence> for contract::Recurrence {
     fn from(recurrence: Recurrence) -> Self {
@@ -29,41 +29,5 @@ impl From<contract::Recurrence> for Recurrence {
             contract::FoldPolicy::Both => Fold::Both,
         };
         Self { rrule: recurrence.rrule, exdates: recurrence.exdates, gap, fold }
-    }
-}
-
-impl From<Channel> for contract::Channel {
-    fn from(channel: Channel) -> Self {
-        match channel {
-            Channel::Email => Self::Email,
-            Channel::Push => Self::Push,
-        }
-    }
-}
-
-impl From<contract::Channel> for Channel {
-    fn from(channel: contract::Channel) -> Self {
-        match channel {
-            contract::Channel::Email => Self::Email,
-            contract::Channel::Push => Self::Push,
-        }
-    }
-}
-
-impl From<Priority> for contract::Priority {
-    fn from(priority: Priority) -> Self {
-        match priority {
-            Priority::Normal => Self::Normal,
-            Priority::High => Self::High,
-        }
-    }
-}
-
-impl From<contract::Priority> for Priority {
-    fn from(priority: contract::Priority) -> Self {
-        match priority {
-            contract::Priority::Normal => Self::Normal,
-            contract::Priority::High => Self::High,
-        }
     }
 }

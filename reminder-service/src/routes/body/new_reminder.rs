@@ -151,7 +151,7 @@ impl NewReminder {
             url: url?.flatten(),
             data: data?.unwrap_or_default(),
             expires_after: expires_after?.unwrap_or_default(),
-            priority: self.priority.unwrap_or_default().into(),
+            priority: self.priority.unwrap_or_default(),
             locale: locale?,
         })
     }

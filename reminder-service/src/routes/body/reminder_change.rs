@@ -157,7 +157,7 @@ impl ReminderChange {
             url: url?,
             data: data?,
             expires_after: expires_after?,
-            priority: self.priority.map(Into::into),
+            priority: self.priority,
             locale: locale?,
         })
     }

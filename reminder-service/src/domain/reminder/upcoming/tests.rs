@@ -1,9 +1,9 @@
+use contract::Priority;
 use uuid::Uuid;
 
 use super::*;
 use crate::domain::reminder::{
-    Channels, Details, ExpiresAfter, Message, NotifyOffsets, Pairs, Priority, Recurrence, TimeZone,
-    due_date,
+    Channels, Details, ExpiresAfter, Message, NotifyOffsets, Pairs, Recurrence, TimeZone, due_date,
 };
 
 fn at(text: &str) -> DateTime<Utc> {
