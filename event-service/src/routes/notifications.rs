@@ -20,6 +20,20 @@ use crate::store::notifications::{
 /// Number of occurrences that a page shows of each notification, the newest ones.
 const OCCURRENCES: i64 = 100;
 
+/// State of a notification, or of an occurrence that it has.
+#[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum StateFilter {
+    Active,
+    Deleted,
+    Pending,
+    Released,
+    Sent,
+    Failed,
+    Suppressed,
+    Cancelled,
+}
+
 /// Query of the list of notifications.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -27,7 +41,8 @@ const OCCURRENCES: i64 = 100;
 pub(super) struct NotificationsQuery {
     /// State of the notification: `active` or `deleted`; or a state of an occurrence that it has:
     /// `pending`, `released`, `sent`, `failed`, `suppressed` or `cancelled`.
-    state: Option<String>,
+    #[param(inline)]
+    state: Option<StateFilter>,
     /// Only notifications with an occurrence in that state (default `pending`) that is due before
     /// this time.
     due_before: Option<DateTime<Utc>>,
@@ -178,8 +193,8 @@ pub(super) async fn list(
     let mut faults = Faults::begin(faults);
     let limit = faults.take(page::limit(query.limit));
     let after = faults.take(query.cursor.as_deref().map(read_cursor).transpose());
-    let filter = faults.take(filter_of(query.state.as_deref(), query.due_before));
-    let ((limit, after), filter) = faults.or(limit.zip(after).zip(filter))?;
+    let (limit, after) = faults.or(limit.zip(after))?;
+    let filter = filter_of(query.state, query.due_before);
     let page = notifications::list(&state.pool, filter, after, limit).await?;
     let next_cursor =
         page.rows.last().filter(|_| page.is_full).map(|row| row.id.simple().to_string());
@@ -191,29 +206,22 @@ pub(super) async fn list(
     }))
 }
 
-fn filter_of(
-    state: Option<&str>,
-    due_before: Option<DateTime<Utc>>,
-) -> Result<NotificationFilter, ApiError> {
-    let mut filter = NotificationFilter { due_before, ..NotificationFilter::default() };
-    match state {
-        None => {}
-        Some("active") => filter.state = Some(NotificationState::Active),
-        Some("deleted") => filter.state = Some(NotificationState::Deleted),
-        Some(word) => {
-            filter.occurrence = Some(OccurrenceState::of(word).ok_or_else(unknown_state)?)
-        }
-    }
-    Ok(filter)
+fn filter_of(state: Option<StateFilter>, due_before: Option<DateTime<Utc>>) -> NotificationFilter {
+    let (notification, occurrence) = match state {
+        None => (None, None),
+        Some(StateFilter::Active) => (Some(NotificationState::Active), None),
+        Some(StateFilter::Deleted) => (Some(NotificationState::Deleted), None),
+        Some(StateFilter::Pending) => (None, Some(OccurrenceState::Pending)),
+        Some(StateFilter::Released) => (None, Some(OccurrenceState::Released)),
+        Some(StateFilter::Sent) => (None, Some(OccurrenceState::Sent)),
+        Some(StateFilter::Failed) => (None, Some(OccurrenceState::Failed)),
+        Some(StateFilter::Suppressed) => (None, Some(OccurrenceState::Suppressed)),
+        Some(StateFilter::Cancelled) => (None, Some(OccurrenceState::Cancelled)),
+    };
+    NotificationFilter { state: notification, occurrence, due_before }
 }
 
 fn read_cursor(text: &str) -> Result<Uuid, ApiError> {
     Uuid::try_parse(text)
         .map_err(|_| ApiError::invalid("cursor: must be a nextCursor of this list"))
-}
-
-fn unknown_state() -> ApiError {
-    ApiError::invalid(
-        "state: must be active, deleted, pending, released, sent, failed, suppressed or cancelled",
-    )
 }

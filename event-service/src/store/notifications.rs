@@ -46,15 +46,6 @@ impl NotificationState {
 }
 
 impl OccurrenceState {
-    const ALL: [Self; 6] = [
-        Self::Pending,
-        Self::Released,
-        Self::Sent,
-        Self::Failed,
-        Self::Suppressed,
-        Self::Cancelled,
-    ];
-
     /// Returns the name used in the database and in responses.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -66,12 +57,6 @@ impl OccurrenceState {
             Self::Suppressed => "suppressed",
             Self::Cancelled => "cancelled",
         }
-    }
-
-    /// Returns the state with this name.
-    #[must_use]
-    pub fn of(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|state| state.as_str() == word)
     }
 }
 
