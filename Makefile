@@ -22,6 +22,11 @@ verify: ## check what is not Rust: manifests, infrastructure, pipeline, rules (i
 setup: ## install what the tests need: PostgreSQL, cargo-nextest, sqlx-cli, MiniStack
 	scripts/setup.sh
 
+.PHONY: fuzz-api
+fuzz-api: ## compare answers to generated requests with the OpenAPI documents (ARGS="--max-examples 200")
+	cargo build --bin suite
+	scripts/fuzz-api.sh $(ARGS)
+
 .PHONY: bench
 bench: ## measure speed, lateness, memory and start on this machine (ARGS="--quick", "--only burst")
 	cargo build --release --bins
