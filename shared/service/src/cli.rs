@@ -190,7 +190,7 @@ fn describe<S: Service>(form: ConfigCommand, env: &dyn Env) -> ExitCode {
 ///
 /// # Errors
 /// If the line cannot be written for another reason.
-pub fn print(line: &str) -> io::Result<()> {
+fn print(line: &str) -> io::Result<()> {
     match writeln!(io::stdout().lock(), "{line}") {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         result => result,
