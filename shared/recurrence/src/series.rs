@@ -1,11 +1,16 @@
 //! Series: a rule from its start on in a zone, and its occurrences.
 
-use std::{cmp::Reverse, collections::BinaryHeap, sync::Arc};
+mod occurrences;
+
+use std::{collections::BinaryHeap, sync::Arc};
 
 use chrono::{DateTime, TimeDelta, Timelike, Utc};
 
+use occurrences::EXCLUSION_STEPS;
+pub use occurrences::Occurrences;
+
 use crate::{
-    calendar::{DAY, local_of, seconds_of},
+    calendar::seconds_of,
     expansion::{END, Expansion},
     rule::{Exclusions, Parsed, Refusal, Rule},
     search::{Exhausted, Search},
@@ -15,11 +20,6 @@ use crate::{
 
 /// Most steps of one search for the next instance. No accepted rule needs as many.
 pub(crate) const SEARCH_STEPS: u32 = 50_000;
-/// Additional steps for each exclusion, which a search may have to skip.
-const EXCLUSION_STEPS: u32 = 500;
-/// Steps for an instance that is skipped because of a gap, as placing it takes as long as many
-/// checks. A search skips up to 2,000 of them, more than the minutes of a day that a zone left out.
-const GAP_STEPS: u32 = 25;
 /// Most steps that a rule may need for its next instance from any time; a rule that needs more is
 /// refused.
 pub(crate) const ACCEPTED_STEPS: u32 = 10_000;
@@ -252,99 +252,5 @@ impl Series {
     #[must_use]
     pub fn fires(&self) -> bool {
         self.after(DateTime::<Utc>::MIN_UTC).next().is_some()
-    }
-}
-
-/// Occurrences of a [`Series`] in order, each instant once.
-pub struct Occurrences {
-    series: Series,
-    /// Start of the search for the next instance, in seconds of floating local time; `None` at the
-    /// end.
-    from: Option<i64>,
-    end: i64,
-    /// Largest number of steps in the search for one occurrence.
-    steps: u32,
-    below_second: TimeDelta,
-    after: DateTime<Utc>,
-    /// Placed occurrences that are not yet returned, as an instance that is placed later may
-    /// precede them.
-    pending: BinaryHeap<Reverse<DateTime<Utc>>>,
-    /// Time before which no further instance will be placed.
-    settled: Option<DateTime<Utc>>,
-    /// `true` if the steps were used up: the iterator ends although there may be more occurrences.
-    pub(crate) is_exhausted: bool,
-}
-
-impl Occurrences {
-    /// Creates a search for the next occurrence, which may have to skip every exclusion.
-    fn search(&self) -> Search {
-        Search::new(self.steps + self.series.rule.exclusions.len() * EXCLUSION_STEPS, self.end)
-    }
-
-    /// Next instance in floating local time that is not excluded.
-    fn local(&mut self, search: &mut Search) -> Result<Option<i64>, Exhausted> {
-        let Some(mut from) = self.from.take() else { return Ok(None) };
-        let Followed { expansion, exclusions, .. } = &*self.series.rule;
-        loop {
-            let found = expansion.at_or_after(from, search)?;
-            let Some(local) = found.filter(|local| *local <= self.end) else { return Ok(None) };
-            if exclusions.has_day_of(local) {
-                from = (local.div_euclid(DAY) + 1) * DAY;
-            } else if exclusions.has_time(local) {
-                from = local + 1;
-            } else {
-                self.from = Some(local + 1);
-                return Ok(Some(local));
-            }
-        }
-    }
-
-    /// Places one more instance; `from` is `None` afterwards if it was the last.
-    fn place_next(&mut self, search: &mut Search) -> Result<(), Exhausted> {
-        let Some(local) = self.local(search)? else { return Ok(()) };
-        let place =
-            |local| self.series.zone.place(local_of(local)?, self.series.gap, self.series.fold);
-        let Some(placed) = place(local) else {
-            self.from = None;
-            return Ok(());
-        };
-        if placed.instants == [None, None] {
-            search.spend(GAP_STEPS)?;
-        }
-        self.settled = Some(placed.no_later_before + self.below_second);
-        let Followed { exclusions, until, .. } = &*self.series.rule;
-        let until = match until {
-            Some(Until::Instant(until)) => Some(*until),
-            _ => None,
-        };
-        let instants = placed.instants.into_iter().flatten();
-        let kept = instants.filter(|at| {
-            until.is_none_or(|until| *at <= until) && !exclusions.instants.contains(at)
-        });
-        let (after, below_second) = (self.after, self.below_second);
-        self.pending.extend(kept.map(|at| at + below_second).filter(|at| *at > after).map(Reverse));
-        Ok(())
-    }
-}
-
-impl Iterator for Occurrences {
-    type Item = DateTime<Utc>;
-
-    fn next(&mut self) -> Option<DateTime<Utc>> {
-        let mut search = self.search();
-        loop {
-            let is_settled = |first: &Reverse<DateTime<Utc>>| {
-                self.settled.is_some_and(|settled| first.0 <= settled)
-            };
-            if self.from.is_none() || self.pending.peek().is_some_and(is_settled) {
-                let Reverse(next) = self.pending.pop()?;
-                if next > self.after {
-                    self.after = next;
-                    return Some(next);
-                }
-            } else if self.place_next(&mut search).is_err() {
-                (self.from, self.is_exhausted) = (None, true);
-            }
-        }
     }
 }

@@ -1,0 +1,112 @@
+//! Occurrences of a series, computed one at a time.
+
+use std::{cmp::Reverse, collections::BinaryHeap};
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::{Followed, Series};
+use crate::{
+    calendar::{DAY, local_of},
+    search::{Exhausted, Search},
+    until::Until,
+};
+
+/// Additional steps for each exclusion, which a search may have to skip.
+pub(super) const EXCLUSION_STEPS: u32 = 500;
+/// Steps for an instance that is skipped because of a gap, as placing it takes as long as many
+/// checks. A search skips up to 2,000 of them, more than the minutes of a day that a zone left out.
+const GAP_STEPS: u32 = 25;
+
+/// Occurrences of a [`Series`] in order, each instant once.
+pub struct Occurrences {
+    pub(super) series: Series,
+    /// Start of the search for the next instance, in seconds of floating local time; `None` at the
+    /// end.
+    pub(super) from: Option<i64>,
+    pub(super) end: i64,
+    /// Largest number of steps in the search for one occurrence.
+    pub(super) steps: u32,
+    pub(super) below_second: TimeDelta,
+    pub(super) after: DateTime<Utc>,
+    /// Placed occurrences that are not yet returned, as an instance that is placed later may
+    /// precede them.
+    pub(super) pending: BinaryHeap<Reverse<DateTime<Utc>>>,
+    /// Time before which no further instance will be placed.
+    pub(super) settled: Option<DateTime<Utc>>,
+    /// `true` if the steps were used up: the iterator ends although there may be more occurrences.
+    pub(crate) is_exhausted: bool,
+}
+
+impl Occurrences {
+    /// Creates a search for the next occurrence, which may have to skip every exclusion.
+    fn search(&self) -> Search {
+        Search::new(self.steps + self.series.rule.exclusions.len() * EXCLUSION_STEPS, self.end)
+    }
+
+    /// Next instance in floating local time that is not excluded.
+    fn local(&mut self, search: &mut Search) -> Result<Option<i64>, Exhausted> {
+        let Some(mut from) = self.from.take() else { return Ok(None) };
+        let Followed { expansion, exclusions, .. } = &*self.series.rule;
+        loop {
+            let found = expansion.at_or_after(from, search)?;
+            let Some(local) = found.filter(|local| *local <= self.end) else { return Ok(None) };
+            if exclusions.has_day_of(local) {
+                from = (local.div_euclid(DAY) + 1) * DAY;
+            } else if exclusions.has_time(local) {
+                from = local + 1;
+            } else {
+                self.from = Some(local + 1);
+                return Ok(Some(local));
+            }
+        }
+    }
+
+    /// Places one more instance; `from` is `None` afterwards if it was the last.
+    fn place_next(&mut self, search: &mut Search) -> Result<(), Exhausted> {
+        let Some(local) = self.local(search)? else { return Ok(()) };
+        let place =
+            |local| self.series.zone.place(local_of(local)?, self.series.gap, self.series.fold);
+        let Some(placed) = place(local) else {
+            self.from = None;
+            return Ok(());
+        };
+        if placed.instants == [None, None] {
+            search.spend(GAP_STEPS)?;
+        }
+        self.settled = Some(placed.no_later_before + self.below_second);
+        let Followed { exclusions, until, .. } = &*self.series.rule;
+        let until = match until {
+            Some(Until::Instant(until)) => Some(*until),
+            _ => None,
+        };
+        let instants = placed.instants.into_iter().flatten();
+        let kept = instants.filter(|at| {
+            until.is_none_or(|until| *at <= until) && !exclusions.instants.contains(at)
+        });
+        let (after, below_second) = (self.after, self.below_second);
+        self.pending.extend(kept.map(|at| at + below_second).filter(|at| *at > after).map(Reverse));
+        Ok(())
+    }
+}
+
+impl Iterator for Occurrences {
+    type Item = DateTime<Utc>;
+
+    fn next(&mut self) -> Option<DateTime<Utc>> {
+        let mut search = self.search();
+        loop {
+            let is_settled = |first: &Reverse<DateTime<Utc>>| {
+                self.settled.is_some_and(|settled| first.0 <= settled)
+            };
+            if self.from.is_none() || self.pending.peek().is_some_and(is_settled) {
+                let Reverse(next) = self.pending.pop()?;
+                if next > self.after {
+                    self.after = next;
+                    return Some(next);
+                }
+            } else if self.place_next(&mut search).is_err() {
+                (self.from, self.is_exhausted) = (None, true);
+            }
+        }
+    }
+}
