@@ -121,8 +121,9 @@ impl Zone {
         let offset_at = |second| {
             Timestamp::from_second(second).map(|at| i64::from(self.0.to_offset(at).seconds()))
         };
-        let (Ok(later), Ok(end)) =
-            (offset_at(at.saturating_add(NEAR)), Timestamp::from_second(at.saturating_add(NEAR)))
+        let end = at.saturating_add(NEAR);
+        // The changes before the next second: one that is at the end itself matters as well.
+        let (Ok(later), Ok(end)) = (offset_at(end), Timestamp::from_second(end.saturating_add(1)))
         else {
             return (-NEAR, NEAR);
         };

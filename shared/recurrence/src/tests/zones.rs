@@ -123,3 +123,11 @@ fn follows_clock_changes_of_next_century() {
         .expect("a rule");
     assert_eq!(first(&yearly, 2), ["2110-07-01T08:00:00Z", "2110-12-01T09:00:00Z"]);
 }
+
+#[test]
+fn finds_occurrence_26_hours_before_change() {
+    let daily = series("2026-10-20T01:00:00+02:00", "Europe/Berlin", "FREQ=DAILY").expect("a rule");
+    let at = at("2026-10-23T23:00:00Z");
+    assert!(daily.contains(at));
+    assert_eq!(daily.last_until(at), Some(at));
+}
