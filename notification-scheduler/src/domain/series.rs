@@ -98,8 +98,13 @@ mod tests {
     use super::*;
 
     fn minutely(now_minutes: i64) -> Series {
-        let rule =
-            Rule { rrule: "FREQ=MINUTELY", exdates: &[], gap: Gap::Shift, fold: Fold::First };
+        let rule = Rule {
+            rrule: "FREQ=MINUTELY",
+            exdates: &[],
+            rdates: &[],
+            gap: Gap::Shift,
+            fold: Fold::First,
+        };
         let zone = Zone::parse("UTC").expect("a zone");
         let series = recurrence::Series::new(DateTime::UNIX_EPOCH, zone, rule).expect("a rule");
         Series {

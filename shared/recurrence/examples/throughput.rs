@@ -53,7 +53,8 @@ fn main() {
     for rrule in rules {
         let Ok(zone) = Zone::parse("Europe/Berlin") else { return };
         let read = || {
-            let rule = Rule { rrule, exdates: &[], gap: Gap::Shift, fold: Fold::First };
+            let rule =
+                Rule { rrule, exdates: &[], rdates: &[], gap: Gap::Shift, fold: Fold::First };
             Series::new(start, zone.clone(), rule)
         };
         let Ok(series) = read() else {

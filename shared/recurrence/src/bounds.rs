@@ -70,7 +70,7 @@ fn hostile() -> impl Strategy<Value = String> {
 }
 
 fn read(start: DateTime<Utc>, rrule: &str) -> Result<Series, Refusal> {
-    let rule = Rule { rrule, exdates: &[], gap: Gap::Shift, fold: Fold::First };
+    let rule = Rule { rrule, exdates: &[], rdates: &[], gap: Gap::Shift, fold: Fold::First };
     Series::new(start, Zone::parse("UTC").expect("a zone"), rule)
 }
 

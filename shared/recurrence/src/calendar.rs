@@ -4,6 +4,8 @@ use chrono::{DateTime, NaiveDateTime};
 
 /// Seconds of a day; floating local time knows no other.
 pub(crate) const DAY: i64 = 86_400;
+/// 1 January of the year 1.
+pub(crate) const FIRST_DAY: i64 = -719_162;
 /// 31 December 9999: no rule goes on after it, since RFC 3339 has no years of five digits.
 pub(crate) const LAST_DAY: i64 = 2_932_896;
 /// 1 January of the year 0.

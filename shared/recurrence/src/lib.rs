@@ -16,6 +16,7 @@ mod clock;
 mod days;
 mod exclusion;
 mod expansion;
+mod extra;
 mod parts;
 mod rule;
 mod schedule;

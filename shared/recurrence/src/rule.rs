@@ -5,22 +5,27 @@ use std::collections::HashSet;
 use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, Timelike, Utc};
 
 use crate::{
-    calendar::{DAY, seconds_of},
+    calendar::{DAY, FIRST_DAY, seconds_of},
+    expansion::END,
     parts::{Frequency, Parts},
     zone::{Fold, Gap},
 };
 
-/// The most exclusions.
-const MOST_EXCLUSIONS: usize = 1_000;
+/// The most exclusions, and the most extra dates.
+const MOST_DATES: usize = 1_000;
 
 /// A rule as a client writes it.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Rule<'a> {
     /// An RRULE value, such as `FREQ=DAILY;COUNT=3`.
     pub rrule: &'a str,
     /// Occurrences left out: local date-times (`2026-05-01T10:00:00`), instants (with `Z` or an
     /// offset), or whole local days (`2026-05-01`).
     pub exdates: &'a [String],
+    /// Extra occurrences beside those of the rule, in the same forms: local date-times, which `gap`
+    /// and `fold` apply to as well, instants, or local days (at the time of day of the start).
+    /// Neither `COUNT` nor `UNTIL` applies to them; `exdates` do.
+    pub rdates: &'a [String],
     /// For local times that do not exist.
     pub gap: Gap,
     /// For local times that exist twice.
@@ -53,8 +58,17 @@ pub enum Refusal {
     )]
     Exclusion(usize),
     /// There are too many exclusions.
-    #[error("exdates: must have at most {MOST_EXCLUSIONS} entries")]
+    #[error("exdates: must have at most {MOST_DATES} entries")]
     TooManyExclusions,
+    /// An extra date is neither a date nor a time.
+    #[error(
+        "rdates[{0}]: must be a date, a local date-time such as 2026-05-01T10:00:00, or a time with \
+         an offset"
+    )]
+    ExtraDate(usize),
+    /// There are too many extra dates.
+    #[error("rdates: must have at most {MOST_DATES} entries")]
+    TooManyExtraDates,
     /// The rule has no occurrence.
     #[error("rrule: must yield at least one occurrence")]
     NeverFires,
@@ -76,22 +90,64 @@ pub(crate) struct Exclusions {
     pub(crate) instants: HashSet<DateTime<Utc>>,
 }
 
+/// A date of a list, in one of its forms.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ListedDate {
+    Instant(DateTime<Utc>),
+    /// A floating local time, in seconds.
+    Time(i64),
+    /// A whole day, by its number.
+    Day(i64),
+}
+
+impl ListedDate {
+    fn parse(text: &str) -> Option<Self> {
+        if let Ok(at) = DateTime::parse_from_rfc3339(text) {
+            return Some(Self::Instant(whole_second(at.to_utc())));
+        }
+        if let Some(local) = local_time(text) {
+            return Some(Self::Time(seconds_of(local)));
+        }
+        let day = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()?;
+        Some(Self::Day(seconds_of(day.and_time(NaiveTime::MIN)).div_euclid(DAY)))
+    }
+
+    /// Returns whether the date is in the years 1 to 9999.
+    fn is_in_range(self) -> bool {
+        let seconds = match self {
+            Self::Instant(at) => at.timestamp(),
+            Self::Time(local) => local,
+            Self::Day(day) => day * DAY,
+        };
+        (FIRST_DAY * DAY..END).contains(&seconds)
+    }
+}
+
+/// Reads the extra dates of a rule.
+fn extra_dates(texts: &[String]) -> Result<Vec<ListedDate>, Refusal> {
+    if texts.len() > MOST_DATES {
+        return Err(Refusal::TooManyExtraDates);
+    }
+    let dates = texts.iter().enumerate().map(|(position, text)| {
+        ListedDate::parse(text)
+            .filter(|date| date.is_in_range())
+            .ok_or(Refusal::ExtraDate(position))
+    });
+    dates.collect()
+}
+
 impl Exclusions {
     fn parse(texts: &[String]) -> Result<Self, Refusal> {
-        if texts.len() > MOST_EXCLUSIONS {
+        if texts.len() > MOST_DATES {
             return Err(Refusal::TooManyExclusions);
         }
         let mut exclusions = Self::default();
         for (position, text) in texts.iter().enumerate() {
-            if let Ok(at) = DateTime::parse_from_rfc3339(text) {
-                exclusions.instants.insert(whole_second(at.to_utc()));
-            } else if let Some(local) = local_time(text) {
-                exclusions.times.insert(seconds_of(local));
-            } else if let Ok(day) = NaiveDate::parse_from_str(text, "%Y-%m-%d") {
-                exclusions.days.insert(seconds_of(day.and_time(NaiveTime::MIN)).div_euclid(DAY));
-            } else {
-                return Err(Refusal::Exclusion(position));
-            }
+            match ListedDate::parse(text).ok_or(Refusal::Exclusion(position))? {
+                ListedDate::Instant(at) => exclusions.instants.insert(at),
+                ListedDate::Time(local) => exclusions.times.insert(local),
+                ListedDate::Day(day) => exclusions.days.insert(day),
+            };
         }
         Ok(exclusions)
     }
@@ -127,11 +183,16 @@ fn whole_second(at: DateTime<Utc>) -> DateTime<Utc> {
 pub(crate) struct Parsed {
     pub(crate) parts: Parts,
     pub(crate) exclusions: Exclusions,
+    pub(crate) extra_dates: Vec<ListedDate>,
 }
 
 impl Parsed {
     pub(crate) fn read(rule: Rule<'_>) -> Result<Self, Refusal> {
-        Ok(Self { parts: Parts::read(rule.rrule)?, exclusions: Exclusions::parse(rule.exdates)? })
+        Ok(Self {
+            parts: Parts::read(rule.rrule)?,
+            exclusions: Exclusions::parse(rule.exdates)?,
+            extra_dates: extra_dates(rule.rdates)?,
+        })
     }
 
     /// Returns whether two instances may be less than a minute apart.

@@ -12,6 +12,7 @@ pub use occurrences::Occurrences;
 use crate::{
     calendar::seconds_of,
     expansion::{END, Expansion},
+    extra,
     rule::{Exclusions, Parsed, Refusal, Rule},
     search::{Exhausted, Search},
     until::Until,
@@ -48,6 +49,8 @@ pub struct Series {
 struct Followed {
     expansion: Expansion,
     exclusions: Exclusions,
+    /// Extra dates, in order.
+    extra_dates: Vec<DateTime<Utc>>,
     until: Option<Until>,
     is_counted: bool,
     /// Last floating local time that can be an instance, in seconds.
@@ -83,8 +86,9 @@ impl Series {
         rule: Rule<'_>,
         parsed: Parsed,
     ) -> Result<Self, Refusal> {
-        let Parsed { parts, exclusions } = parsed;
-        let expansion = Expansion::new(&parts, seconds_of(zone.wall_clock(start)));
+        let Parsed { parts, exclusions, extra_dates } = parsed;
+        let local_start = seconds_of(zone.wall_clock(start));
+        let expansion = Expansion::new(&parts, local_start);
         let counted = match parts.count {
             Some(count) => expansion.last_of(count, &mut Search::new(COUNTING_STEPS, END)),
             None => Ok(None),
@@ -96,9 +100,14 @@ impl Series {
             None => None,
         };
         let end = counted.or(until).unwrap_or(END).min(END);
+        let placement = (&zone, rule.gap, rule.fold);
+        let below_second = TimeDelta::nanoseconds(i64::from(start.nanosecond()));
+        let extra_dates =
+            extra::placed(&extra_dates, placement, &exclusions, local_start, below_second);
         let followed = Followed {
             expansion,
             exclusions,
+            extra_dates,
             until: parts.until,
             is_counted: parts.count.is_some(),
             end,
@@ -107,7 +116,7 @@ impl Series {
     }
 
     fn refuse_unfit(&self, may_crowd: bool) -> Result<(), Refusal> {
-        let mut occurrences = self.after(DateTime::<Utc>::MIN_UTC);
+        let mut occurrences = self.of_rule_after(DateTime::<Utc>::MIN_UTC);
         occurrences.steps = ACCEPTED_STEPS;
         let Some(first) = occurrences.next() else {
             return match (occurrences.is_exhausted, self.ends()) {
@@ -170,6 +179,14 @@ impl Series {
     /// The occurrences strictly after an instant, in order.
     #[must_use]
     pub fn after(&self, after: DateTime<Utc>) -> Occurrences {
+        let mut occurrences = self.of_rule_after(after);
+        let extra_dates = &self.rule.extra_dates;
+        occurrences.next_extra_date = extra_dates.partition_point(|date| *date <= after);
+        occurrences
+    }
+
+    /// The occurrences strictly after an instant, without the extra dates.
+    fn of_rule_after(&self, after: DateTime<Utc>) -> Occurrences {
         let (least, _) = self.zone.offsets_near(after);
         self.search_from(after.timestamp().saturating_add(least), self.rule.end, after)
     }
@@ -177,10 +194,12 @@ impl Series {
     /// Returns whether an instant is an occurrence.
     #[must_use]
     pub fn contains(&self, at: DateTime<Utc>) -> bool {
-        self.first_between(at - TimeDelta::nanoseconds(1), at) == Some(at)
+        self.rule.extra_dates.binary_search(&at).is_ok()
+            || self.first_between(at - TimeDelta::nanoseconds(1), at) == Some(at)
     }
 
-    /// The first occurrence after an instant and at or before another; the search goes no further.
+    /// The first occurrence of the rule after an instant and at or before another; the search goes
+    /// no further.
     fn first_between(&self, after: DateTime<Utc>, until: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let (least, _) = self.zone.offsets_near(after);
         let (_, greatest) = self.zone.offsets_near(until);
@@ -200,14 +219,24 @@ impl Series {
             after,
             pending: BinaryHeap::new(),
             settled: None,
+            next_extra_date: self.rule.extra_dates.len(),
+            next_of_rule: None,
             is_exhausted: false,
         }
     }
 
-    /// The last occurrence at or before an instant. Looks back over a span that grows until it
-    /// contains an occurrence, then finds the last one in it by bisection.
+    /// The last occurrence at or before an instant.
     #[must_use]
     pub fn last_until(&self, until: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let extra_dates = &self.rule.extra_dates;
+        let passed = extra_dates.partition_point(|date| *date <= until);
+        let last_extra_date = passed.checked_sub(1).and_then(|last| extra_dates.get(last).copied());
+        last_extra_date.max(self.last_of_rule_until(until))
+    }
+
+    /// The last occurrence of the rule at or before an instant. Looks back over a span that grows
+    /// until it contains an occurrence, then finds the last one in it by bisection.
+    fn last_of_rule_until(&self, until: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let earliest = self.start - TimeDelta::days(2);
         let (mut span, mut until) = (TimeDelta::minutes(1), until);
         let mut last = loop {
@@ -239,7 +268,8 @@ impl Series {
         }
         // A wall clock is never more than a day from UTC.
         let until = DateTime::from_timestamp(self.rule.end, 0)?;
-        self.last_until(until + TimeDelta::days(2))
+        let last_of_rule = self.last_of_rule_until(until + TimeDelta::days(2));
+        last_of_rule.max(self.rule.extra_dates.last().copied())
     }
 
     /// Returns whether the series has an end.

@@ -1,5 +1,6 @@
 //! Meaning of rules, on cases that a reader can check by hand.
 
+mod extra_dates;
 mod refusals;
 mod schedules;
 mod zones;
@@ -16,7 +17,7 @@ fn series(start: &str, zone: &str, rrule: &str) -> Result<Series, Refusal> {
     Series::new(
         at(start),
         Zone::parse(zone).expect("a zone"),
-        Rule { rrule, exdates: &[], gap: Gap::default(), fold: Fold::default() },
+        Rule { rrule, exdates: &[], rdates: &[], gap: Gap::default(), fold: Fold::default() },
     )
 }
 
@@ -24,7 +25,7 @@ fn with_policies(start: &str, zone: &str, rrule: &str, gap: Gap, fold: Fold) -> 
     Series::new(
         at(start),
         Zone::parse(zone).expect("a zone"),
-        Rule { rrule, exdates: &[], gap, fold },
+        Rule { rrule, exdates: &[], rdates: &[], gap, fold },
     )
     .expect("a rule")
 }
@@ -62,6 +63,7 @@ fn excludes_local_times_days_and_instants() {
     let rule = Rule {
         rrule: "FREQ=DAILY;COUNT=5",
         exdates: &excluded,
+        rdates: &[],
         gap: Gap::Shift,
         fold: Fold::First,
     };
@@ -178,8 +180,13 @@ fn skips_excluded_days_at_once() {
     let excluded: Vec<String> = (0..1_000)
         .map(|day| (start + TimeDelta::days(day)).format("%Y-%m-%d").to_string())
         .collect();
-    let rule =
-        Rule { rrule: "FREQ=MINUTELY", exdates: &excluded, gap: Gap::Shift, fold: Fold::First };
+    let rule = Rule {
+        rrule: "FREQ=MINUTELY",
+        exdates: &excluded,
+        rdates: &[],
+        gap: Gap::Shift,
+        fold: Fold::First,
+    };
     let series = Series::new(start, Zone::parse("UTC").expect("a zone"), rule).expect("a rule");
     assert_eq!(series.after(start).next(), Some(start + TimeDelta::days(1_000)));
 }

@@ -25,8 +25,13 @@ fn agrees_with_independent_implementation() {
         checked += 1;
         let zone = Zone::compiled_in(&case.time_zone).expect("a zone");
         let start = zone.instant(case.dtstart).expect("a start");
-        let rule =
-            Rule { rrule: &case.rrule, exdates: &case.exdates, gap: Gap::Shift, fold: Fold::First };
+        let rule = Rule {
+            rrule: &case.rrule,
+            exdates: &case.exdates,
+            rdates: &[],
+            gap: Gap::Shift,
+            fold: Fold::First,
+        };
         let found: Result<Vec<_>, _> = Series::new(start, zone, rule)
             .map(|series| series.after(case.after).take(10).collect());
         if found.as_ref() != Ok(&case.expected) {
@@ -81,7 +86,7 @@ fn policies() -> impl Strategy<Value = (Gap, Fold)> {
 }
 
 fn rule(rrule: &str) -> Rule<'_> {
-    Rule { rrule, exdates: &[], gap: Gap::Shift, fold: Fold::First }
+    Rule { rrule, exdates: &[], rdates: &[], gap: Gap::Shift, fold: Fold::First }
 }
 
 /// Texts that resemble rules.
@@ -99,7 +104,7 @@ proptest! {
         (gap, fold) in policies(),
         skipped in 0..30usize,
     ) {
-        let rule = Rule { rrule: &rrule, exdates: &[], gap, fold };
+        let rule = Rule { rrule: &rrule, exdates: &[], rdates: &[], gap, fold };
         let Ok(series) = Series::new(start, zone, rule) else { return Ok(()) };
         let all: Vec<_> = series.after(DateTime::<Utc>::MIN_UTC).take(40).collect();
         prop_assert!(all.windows(2).all(|pair| pair[0] < pair[1]), "{all:?}");

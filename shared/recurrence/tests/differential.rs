@@ -32,7 +32,7 @@ fn instances(text: &str, first: DateTime<Utc>) -> Vec<DateTime<Utc>> {
 
 fn series(start: DateTime<Utc>, zone: &str, rrule: &str) -> Series {
     let zone = Zone::compiled_in(zone).expect("a zone");
-    let rule = Rule { rrule, exdates: &[], gap: Gap::Shift, fold: Fold::First };
+    let rule = Rule { rrule, exdates: &[], rdates: &[], gap: Gap::Shift, fold: Fold::First };
     Series::new(start, zone, rule).expect(rrule)
 }
 

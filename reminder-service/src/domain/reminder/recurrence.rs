@@ -78,7 +78,13 @@ impl Recurrence {
     }
 
     fn rule(&self) -> Rule<'_> {
-        Rule { rrule: &self.rrule, exdates: &self.exdates, gap: self.gap, fold: self.fold }
+        Rule {
+            rrule: &self.rrule,
+            exdates: &self.exdates,
+            rdates: &[],
+            gap: self.gap,
+            fold: self.fold,
+        }
     }
 
     /// The instances of the rule from `start` on, in a zone.

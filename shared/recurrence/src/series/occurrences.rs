@@ -33,6 +33,10 @@ pub struct Occurrences {
     pub(super) pending: BinaryHeap<Reverse<DateTime<Utc>>>,
     /// Time before which no further instance will be placed.
     pub(super) settled: Option<DateTime<Utc>>,
+    /// Position of the next extra date.
+    pub(super) next_extra_date: usize,
+    /// Next occurrence of the rule, if an extra date was returned before it.
+    pub(super) next_of_rule: Option<DateTime<Utc>>,
     /// `true` if the steps were used up: the iterator ends although there may be more occurrences.
     pub(crate) is_exhausted: bool,
 }
@@ -87,12 +91,8 @@ impl Occurrences {
         self.pending.extend(kept.map(|at| at + below_second).filter(|at| *at > after).map(Reverse));
         Ok(())
     }
-}
 
-impl Iterator for Occurrences {
-    type Item = DateTime<Utc>;
-
-    fn next(&mut self) -> Option<DateTime<Utc>> {
+    fn next_of_rule(&mut self) -> Option<DateTime<Utc>> {
         let mut search = self.search();
         loop {
             let is_settled = |first: &Reverse<DateTime<Utc>>| {
@@ -106,6 +106,24 @@ impl Iterator for Occurrences {
                 }
             } else if self.place_next(&mut search).is_err() {
                 (self.from, self.is_exhausted) = (None, true);
+            }
+        }
+    }
+}
+
+impl Iterator for Occurrences {
+    type Item = DateTime<Utc>;
+
+    fn next(&mut self) -> Option<DateTime<Utc>> {
+        let extra_date = self.series.rule.extra_dates.get(self.next_extra_date).copied();
+        let of_rule = self.next_of_rule.take().or_else(|| self.next_of_rule());
+        let Some(extra_date) = extra_date else { return of_rule };
+        match of_rule {
+            Some(of_rule) if of_rule < extra_date => Some(of_rule),
+            later => {
+                self.next_extra_date += 1;
+                self.next_of_rule = later.filter(|of_rule| *of_rule != extra_date);
+                Some(extra_date)
             }
         }
     }

@@ -111,7 +111,13 @@ fn refuses_rules_over_their_limits() {
         assert_eq!(refusal.to_string(), problem);
     }
     let excluded = vec!["2026-05-02".to_owned(); 1_001];
-    let rule = Rule { rrule: "FREQ=DAILY", exdates: &excluded, gap: Gap::Shift, fold: Fold::First };
+    let rule = Rule {
+        rrule: "FREQ=DAILY",
+        exdates: &excluded,
+        rdates: &[],
+        gap: Gap::Shift,
+        fold: Fold::First,
+    };
     let refused =
         Series::new(at("2026-05-01T10:00:00Z"), Zone::parse("UTC").expect("a zone"), rule).err();
     assert_eq!(refused, Some(Refusal::TooManyExclusions));

@@ -33,7 +33,8 @@ fn refuses_rules_that_are_always_in_gaps() {
         format!("{hour};BYMINUTE={all};BYSECOND={all}"),
         format!("{hour};BYMINUTE={all};BYSECOND={all};UNTIL=99991231T000000Z"),
     ] {
-        let rule = Rule { rrule: &rrule, exdates: &[], gap: Gap::Skip, fold: Fold::First };
+        let rule =
+            Rule { rrule: &rrule, exdates: &[], rdates: &[], gap: Gap::Skip, fold: Fold::First };
         let refused = Series::new(
             at("2026-03-01T00:00:00Z"),
             Zone::parse("Europe/Berlin").expect("a zone"),
