@@ -25,6 +25,7 @@ impl Bits {
     }
 
     /// The smallest number that is not less than `from`.
+    #[inline]
     pub(crate) fn at_or_after(&self, from: i64) -> Option<i64> {
         let (first, bit) = position(from.max(0))?;
         self.0.iter().enumerate().skip(first).find_map(|(index, word)| {

@@ -71,6 +71,7 @@ impl Year {
     }
 
     /// The year of a day.
+    #[inline]
     pub(crate) fn containing(day: i64) -> Self {
         let year = Self::of(((day - EPOCH) * 400).div_euclid(146_097));
         if day < year.first {

@@ -56,6 +56,7 @@ impl Times {
     }
 
     /// The first at or after a number of seconds.
+    #[inline]
     pub(crate) fn at_or_after(self, offset: i64) -> Option<i64> {
         let (hour, minute, second) = (offset / 3_600, offset / 60 % 60, offset % 60);
         let first = at_or_after(self.seconds, 0)?;

@@ -47,6 +47,7 @@ impl Days {
     }
 
     /// Allowed days of a year, zero-based.
+    #[inline]
     pub(crate) fn of(&self, year: Year) -> Bits {
         let leap = (-1..=1)
             .position(|away| is_leap(year.number + away))

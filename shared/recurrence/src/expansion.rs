@@ -2,6 +2,10 @@
 //! [`Expansion::at_or_after`] finds the next one from any time, by arithmetic on the rule's grid of
 //! periods and by look-up in its sets of days and times. Each search is bounded ([`Search`]).
 
+mod nth;
+
+pub(crate) use nth::Counted;
+
 use crate::{
     bits::Signed,
     calendar::{DAY, LAST_DAY, Year, month_start},
@@ -88,6 +92,16 @@ impl Expansion {
         expansion
     }
 
+    /// DTSTART, in seconds of floating local time.
+    pub(crate) const fn start(&self) -> i64 {
+        self.start
+    }
+
+    /// Returns whether the frequency is shorter than a day.
+    pub(crate) fn repeats_within_day(&self) -> bool {
+        self.frequency < Frequency::Daily
+    }
+
     /// Returns the first instance at or after a local time, not before the start; `None` if there
     /// is none up to the end of the search.
     ///
@@ -132,6 +146,7 @@ impl Expansion {
     }
 
     /// First day that the rule allows, in a period of the grid.
+    #[inline]
     fn day_at_or_after(&self, day: i64, search: &mut Search) -> Result<Option<i64>, Exhausted> {
         let mut day = day;
         loop {
@@ -168,6 +183,7 @@ impl Expansion {
     }
 
     /// First period, of a frequency shorter than a day, that begins at a local time or contains it.
+    #[inline]
     fn period_at_or_after(
         &self,
         from: i64,
@@ -256,62 +272,6 @@ impl Expansion {
     fn period_days(&self, day: i64) -> (i64, i64) {
         let period = self.period_of(day);
         (self.start_of(period), self.start_of(period + 1))
-    }
-
-    /// Last instance of a rule with `COUNT`; `None` if the range of years ends before.
-    ///
-    /// # Errors
-    /// [`Exhausted`] if the steps are used up.
-    pub(crate) fn last_of(
-        &self,
-        count: u32,
-        search: &mut Search,
-    ) -> Result<Option<i64>, Exhausted> {
-        let count = i64::from(count);
-        if let Some(length) = self.period_seconds()
-            && self.fires_in_every_period()
-        {
-            let first = self.start;
-            let last = (count - 1)
-                .checked_mul(self.interval * length)
-                .and_then(|length| first.checked_add(length));
-            return Ok(last.filter(|last| *last < END));
-        }
-        if self.frequency >= Frequency::Daily && self.positions.is_none() {
-            return self.last_by_days(count, search);
-        }
-        let mut last = self.start - 1;
-        for _ in 0..count {
-            match self.at_or_after(last + 1, search)? {
-                Some(next) => last = next,
-                None => return Ok(None),
-            }
-        }
-        Ok(Some(last))
-    }
-
-    /// Counts by whole days, and by whole years if every day of a year is in the grid.
-    fn last_by_days(&self, count: i64, search: &mut Search) -> Result<Option<i64>, Exhausted> {
-        let (in_day, by_year) =
-            (self.times.count(), self.interval == 1 || self.frequency == Frequency::Yearly);
-        // Times before the start on its day are not counted.
-        let start_day = self.start.div_euclid(DAY);
-        let before = self.times.count_before(self.start - start_day * DAY);
-        let (mut left, mut day) = (count, start_day);
-        while let Some(found) = self.day_at_or_after(day, search)? {
-            let passed = if found == start_day { before } else { 0 };
-            let year = Year::containing(found);
-            let in_year = self.days.of(year).count_below(year.length) * in_day;
-            if by_year && found > start_day && day <= year.first && in_year < left {
-                (left, day) = (left - in_year, year.end());
-                continue;
-            }
-            if in_day - passed >= left {
-                return Ok(self.times.nth(passed + left - 1).map(|time| found * DAY + time));
-            }
-            (left, day) = (left - (in_day - passed), found + 1);
-        }
-        Ok(None)
     }
 
     /// Returns whether every period of the grid has exactly one instance, at the same offset as the

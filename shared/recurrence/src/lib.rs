@@ -4,7 +4,7 @@
 //! A rule is expanded in floating local time, where no hour is missing or repeated. Each instance
 //! is then placed in the zone: a local time that does not exist is shifted or skipped, and one that
 //! exists twice is used once or twice, by the policies of the reminder ([`Gap`], [`Fold`]). So a
-//! clock change neither loses an instance of `COUNT` nor moves the following ones.
+//! clock change does not move the instances after it, and `COUNT` counts those that exist.
 //!
 //! The crate is pure and bounded: occurrences are computed one at a time from any instant, a search
 //! for the next one has a fixed number of steps, and a rule that may need more is refused when it
@@ -13,6 +13,7 @@
 mod bits;
 mod calendar;
 mod clock;
+mod count;
 mod days;
 mod exclusion;
 mod expansion;

@@ -53,8 +53,8 @@ pub enum Refusal {
     Unsupported(&'static str),
     /// An exclusion is neither a date nor a time.
     #[error(
-        "exdates[{0}]: must be a date, a local date-time such as 2026-05-01T10:00:00, or a time with \
-         an offset"
+        "exdates[{0}]: must be a date, a local date-time such as 2026-05-01T10:00:00, or a time \
+         with an offset"
     )]
     Exclusion(usize),
     /// There are too many exclusions.
@@ -62,8 +62,8 @@ pub enum Refusal {
     TooManyExclusions,
     /// An extra date is neither a date nor a time.
     #[error(
-        "rdates[{0}]: must be a date, a local date-time such as 2026-05-01T10:00:00, or a time with \
-         an offset"
+        "rdates[{0}]: must be a date, a local date-time such as 2026-05-01T10:00:00, or a time \
+         with an offset"
     )]
     ExtraDate(usize),
     /// There are too many extra dates.

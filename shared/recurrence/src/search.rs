@@ -20,10 +20,16 @@ impl Search {
         Self { steps, last_day: until.div_euclid(DAY).min(LAST_DAY) }
     }
 
+    /// Continues the search, with the steps that are left, for instances before another local time.
+    pub(crate) fn continue_before(&mut self, end: i64) {
+        self.last_day = (end - 1).div_euclid(DAY).min(LAST_DAY);
+    }
+
     pub(crate) const fn steps_left(&self) -> u32 {
         self.steps
     }
 
+    #[inline]
     pub(crate) fn step(&mut self) -> Result<(), Exhausted> {
         self.spend(1)
     }

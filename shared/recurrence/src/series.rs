@@ -11,6 +11,7 @@ pub use occurrences::Occurrences;
 
 use crate::{
     calendar::seconds_of,
+    count::Count,
     expansion::{END, Expansion},
     extra,
     rule::{Exclusions, Parsed, Refusal, Rule},
@@ -24,8 +25,10 @@ pub(crate) const SEARCH_STEPS: u32 = 50_000;
 /// Most steps that a rule may need for its next instance from any time; a rule that needs more is
 /// refused.
 pub(crate) const ACCEPTED_STEPS: u32 = 10_000;
-/// Most steps for the last instance of a rule with `COUNT`.
+/// Most steps for the last occurrence of a new rule with `COUNT`.
 const COUNTING_STEPS: u32 = 100_000;
+/// Most steps for that of a stored rule, which a version that takes fewer may have accepted.
+const STORED_COUNTING_STEPS: u32 = 200_000;
 /// Most steps of the check of a new rule.
 const TRIAL_STEPS: u32 = 40_000;
 /// Number of instances from the start, and of later instants, that the check of a new rule
@@ -51,10 +54,15 @@ struct Followed {
     exclusions: Exclusions,
     /// Extra dates, in order.
     extra_dates: Vec<DateTime<Utc>>,
-    until: Option<Until>,
-    is_counted: bool,
+    /// `true` if the rule has `COUNT` or `UNTIL`.
+    ends: bool,
     /// Last floating local time that can be an instance, in seconds.
     end: i64,
+    /// Last instant of the rule, without its fraction of a second.
+    latest: Option<DateTime<Utc>>,
+    /// `true` if a second instant of the same local time may be later than `latest`, as `COUNT`
+    /// counts both as one.
+    counts_both_as_one: bool,
 }
 
 impl Series {
@@ -67,7 +75,7 @@ impl Series {
     pub fn new(start: DateTime<Utc>, zone: Zone, rule: Rule<'_>) -> Result<Self, Refusal> {
         let parsed = Parsed::read(rule)?;
         let may_crowd = parsed.may_crowd();
-        let series = Self::of(start, zone, rule, parsed)?;
+        let series = Self::of(start, zone, rule, parsed, COUNTING_STEPS)?;
         series.refuse_unfit(may_crowd)?;
         Ok(series)
     }
@@ -77,7 +85,7 @@ impl Series {
     /// # Errors
     /// [`Refusal`] if the rule is malformed, as a version with other limits may have stored it.
     pub fn stored(start: DateTime<Utc>, zone: Zone, rule: Rule<'_>) -> Result<Self, Refusal> {
-        Self::of(start, zone, rule, Parsed::read(rule)?)
+        Self::of(start, zone, rule, Parsed::read(rule)?, STORED_COUNTING_STEPS)
     }
 
     fn of(
@@ -85,32 +93,40 @@ impl Series {
         zone: Zone,
         rule: Rule<'_>,
         parsed: Parsed,
+        counting_steps: u32,
     ) -> Result<Self, Refusal> {
         let Parsed { parts, exclusions, extra_dates } = parsed;
         let local_start = seconds_of(zone.wall_clock(start));
         let expansion = Expansion::new(&parts, local_start);
-        let counted = match parts.count {
-            Some(count) => expansion.last_of(count, &mut Search::new(COUNTING_STEPS, END)),
-            None => Ok(None),
+        let (end, latest) = match (parts.count, parts.until) {
+            (Some(count), _) => {
+                // A rule without an instance is not followed through all years.
+                let mut first = Search::new(ACCEPTED_STEPS, END);
+                expansion
+                    .at_or_after(local_start, &mut first)
+                    .map_err(|Exhausted| Refusal::TooRare)?;
+                let count_of = Count::new(&expansion, &zone, rule.gap, rule.fold);
+                let last = count_of.last(count, &mut Search::new(counting_steps, END));
+                let last = last.map_err(|Exhausted| Refusal::TooRare)?;
+                (None, last.and_then(|last| DateTime::from_timestamp(last, 0)))
+            }
+            (None, Some(Until::Local(until))) => (Some(seconds_of(until)), None),
+            (None, Some(Until::Instant(until))) => (None, Some(until)),
+            (None, None) => (None, None),
         };
-        let counted = counted.map_err(|Exhausted| Refusal::TooRare)?;
-        let until = match parts.until {
-            Some(Until::Local(until)) => Some(seconds_of(until)),
-            Some(Until::Instant(until)) => Some(until.timestamp() + zone.offsets_near(until).1),
-            None => None,
-        };
-        let end = counted.or(until).unwrap_or(END).min(END);
+        let end = end.or(latest.map(|latest| latest.timestamp() + zone.offsets_near(latest).1));
         let placement = (&zone, rule.gap, rule.fold);
         let below_second = TimeDelta::nanoseconds(i64::from(start.nanosecond()));
         let extra_dates =
             extra::placed(&extra_dates, placement, &exclusions, local_start, below_second);
         let followed = Followed {
+            ends: parts.count.is_some() || parts.until.is_some(),
+            counts_both_as_one: parts.count.is_some() && !expansion.repeats_within_day(),
             expansion,
             exclusions,
             extra_dates,
-            until: parts.until,
-            is_counted: parts.count.is_some(),
-            end,
+            end: end.unwrap_or(END).min(END),
+            latest,
         };
         Ok(Self { start, zone, rule: Arc::new(followed), gap: rule.gap, fold: rule.fold })
     }
@@ -275,7 +291,7 @@ impl Series {
     /// Returns whether the series has an end.
     #[must_use]
     pub fn ends(&self) -> bool {
-        self.rule.until.is_some() || self.rule.is_counted
+        self.rule.ends
     }
 
     /// Returns whether the series has any occurrence; one with an end may have none.

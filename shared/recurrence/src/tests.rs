@@ -1,5 +1,6 @@
 //! Meaning of rules, on cases that a reader can check by hand.
 
+mod counts;
 mod extra_dates;
 mod refusals;
 mod schedules;

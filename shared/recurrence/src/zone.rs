@@ -36,7 +36,28 @@ pub enum Fold {
 
 /// The farthest that a change of the clock can be from an instant and matter to it, in seconds: no
 /// change is longer than a day.
-const NEAR: i64 = 26 * 3_600;
+pub(crate) const NEAR: i64 = 26 * 3_600;
+
+/// The most consecutive entries of the database without a change of the offset.
+const UNCHANGED: usize = 100;
+
+/// A change of the clock. All numbers are seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Change {
+    /// First instant with the new offset.
+    pub(crate) at: i64,
+    /// Offset before the change.
+    pub(crate) before: i64,
+    /// Offset from the change on.
+    pub(crate) after: i64,
+}
+
+impl Change {
+    /// Returns whether local times are left out.
+    pub(crate) const fn is_gap(&self) -> bool {
+        self.after > self.before
+    }
+}
 
 /// An IANA time zone.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -137,6 +158,25 @@ impl Zone {
             (least, greatest) = (least.min(before), greatest.max(before));
         }
         (least, greatest)
+    }
+
+    /// Offset at an instant; `None` outside of the years that have one.
+    pub(crate) fn offset_at(&self, second: i64) -> Option<i64> {
+        let at = Timestamp::from_second(second).ok()?;
+        Some(self.0.to_offset(at).seconds().into())
+    }
+
+    /// First change of the clock after an instant, whose offset is `before`.
+    pub(crate) fn change_after(&self, second: i64, before: i64) -> Option<Change> {
+        let changes = self.0.following(Timestamp::from_second(second).ok()?);
+        // The database also lists changes of the abbreviation only. For zones with permanent
+        // daylight saving time, jiff lists two in each year that do not exist.
+        let mut offsets = changes.take(UNCHANGED).filter_map(|change| {
+            let at = change.timestamp().as_second();
+            Some((at, self.offset_at(at)?))
+        });
+        let (at, after) = offsets.find(|(_, after)| *after != before)?;
+        Some(Change { at, before, after })
     }
 
     /// Last change of the clock at or before an instant.

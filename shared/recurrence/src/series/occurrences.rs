@@ -8,7 +8,6 @@ use super::{Followed, Series};
 use crate::{
     calendar::{DAY, local_of},
     search::{Exhausted, Search},
-    until::Until,
 };
 
 /// Additional steps for each exclusion, which a search may have to skip.
@@ -78,14 +77,12 @@ impl Occurrences {
             search.spend(GAP_STEPS)?;
         }
         self.settled = Some(placed.no_later_before + self.below_second);
-        let Followed { exclusions, until, .. } = &*self.series.rule;
-        let until = match until {
-            Some(Until::Instant(until)) => Some(*until),
-            _ => None,
-        };
+        let Followed { exclusions, latest, counts_both_as_one, .. } = &*self.series.rule;
+        let counted = placed.instants[0].filter(|_| *counts_both_as_one);
         let instants = placed.instants.into_iter().flatten();
         let kept = instants.filter(|at| {
-            until.is_none_or(|until| *at <= until) && !exclusions.instants.contains(at)
+            latest.is_none_or(|latest| counted.unwrap_or(*at) <= latest)
+                && !exclusions.instants.contains(at)
         });
         let (after, below_second) = (self.after, self.below_second);
         self.pending.extend(kept.map(|at| at + below_second).filter(|at| *at > after).map(Reverse));

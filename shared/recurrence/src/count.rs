@@ -1,0 +1,159 @@
+//! End of a rule with `COUNT`.
+//!
+//! `COUNT` counts occurrences that exist, in order of time: a local time that is left out counts
+//! nothing, and one that is shifted onto another instance counts once with it. The spans of time
+//! between two changes of the clock are counted one after the other. In each, local time runs
+//! evenly, so its instances are counted by arithmetic. Only those that a change shifts are merged
+//! one by one with those that they may coincide with.
+
+use crate::{
+    expansion::{Counted, END, Expansion},
+    search::{Exhausted, Search},
+    zone::{Change, Fold, Gap, NEAR, Zone},
+};
+
+/// Steps for a span, as looking up a change of the clock takes as long as a few checks.
+const SPAN_STEPS: u32 = 3;
+/// Distance from which on the next instance is looked for near itself, and not span by span, in
+/// seconds.
+const FAR: i64 = 4 * NEAR;
+
+/// Count of the occurrences of a rule in a zone.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Count<'a> {
+    expansion: &'a Expansion,
+    zone: &'a Zone,
+    gap: Gap,
+    fold: Fold,
+}
+
+/// Time of one offset, from one change of the clock to the next, or a part of it.
+#[derive(Debug, Clone, Copy)]
+struct Span {
+    /// First local time, if the span does not begin with a change.
+    first: i64,
+    begin: Option<Change>,
+    offset: i64,
+    end: Option<Change>,
+}
+
+impl<'a> Count<'a> {
+    /// Creates the count. With [`Fold::Both`], the two instants of a repeated local time count as
+    /// one occurrence, unless the rule repeats within a day.
+    pub(crate) fn new(expansion: &'a Expansion, zone: &'a Zone, gap: Gap, fold: Fold) -> Self {
+        let counts_once = fold == Fold::Both && !expansion.repeats_within_day();
+        Self { expansion, zone, gap, fold: if counts_once { Fold::First } else { fold } }
+    }
+
+    /// Instant of the last counted occurrence, in seconds; `None` if the range of years ends
+    /// before.
+    ///
+    /// # Errors
+    /// [`Exhausted`] if the steps are used up.
+    pub(crate) fn last(self, count: u32, search: &mut Search) -> Result<Option<i64>, Exhausted> {
+        let mut left = i64::from(count);
+        let mut next_span = self.span_near(self.expansion.start());
+        while let Some(span) = next_span {
+            search.spend(SPAN_STEPS)?;
+            let mut from = self.first_local(span);
+            if let Some(change) = span.begin
+                && self.shifts_instances(change, search)?
+            {
+                match self.nth_after_gap(left, change, search)? {
+                    Counted::Reached(at) => return Ok(Some(at)),
+                    Counted::Left(still) => left = still,
+                }
+                from += change.after - change.before;
+            }
+            let end = self.end_local(span);
+            match self.expansion.nth_between(left, from, end, search)? {
+                Counted::Reached(local) => return Ok(Some(local - span.offset)),
+                Counted::Left(still) => left = still,
+            }
+            let Some(change) = span.end else { return Ok(None) };
+            let following =
+                Span { first: end, begin: Some(change), offset: change.after, end: None };
+            let from = end.min(self.first_local(following));
+            search.continue_before(END);
+            let Some(next) = self.expansion.at_or_after(from, search)? else { return Ok(None) };
+            next_span = if next - from > FAR {
+                self.span_near(next)
+            } else {
+                let end = self.zone.change_after(change.at, change.after);
+                Some(Span { end, ..following })
+            };
+        }
+        Ok(None)
+    }
+
+    /// Part of the time of one offset that begins before the instants of a local time, whatever
+    /// its offset.
+    fn span_near(&self, local: i64) -> Option<Span> {
+        let at = local - 2 * NEAR;
+        let offset = self.zone.offset_at(at)?;
+        let end = self.zone.change_after(at, offset);
+        Some(Span { first: at + offset, begin: None, offset, end })
+    }
+
+    /// First local time whose instances have their counted instants in a span.
+    fn first_local(&self, span: Span) -> i64 {
+        match span.begin {
+            None => span.first,
+            // The repeated local times were counted in the span before.
+            Some(change) if !change.is_gap() && self.fold == Fold::First => {
+                change.at + change.before
+            }
+            Some(change) => change.at + change.after,
+        }
+    }
+
+    /// First local time after those of a span.
+    fn end_local(&self, span: Span) -> i64 {
+        match span.end {
+            None => END,
+            // The repeated local times are counted in the span after.
+            Some(change) if !change.is_gap() && self.fold == Fold::Second => {
+                change.at + change.after
+            }
+            Some(change) => change.at + change.before,
+        }
+    }
+
+    /// Returns whether a change of the clock shifts any instance.
+    fn shifts_instances(&self, change: Change, search: &mut Search) -> Result<bool, Exhausted> {
+        if self.gap == Gap::Skip || !change.is_gap() {
+            return Ok(false);
+        }
+        let end = change.at + change.after;
+        search.continue_before(end);
+        let first = self.expansion.at_or_after(change.at + change.before, search)?;
+        Ok(first.is_some_and(|first| first < end))
+    }
+
+    /// Counts the occurrences after a gap for as long as the gap is: those that are shifted, and
+    /// those with a local time of their own. Returns the instant that is reached.
+    fn nth_after_gap(
+        &self,
+        nth: i64,
+        change: Change,
+        search: &mut Search,
+    ) -> Result<Counted, Exhausted> {
+        let end = change.at + change.after - change.before;
+        search.continue_before(end + change.after);
+        let (mut left, mut at) = (nth, change.at);
+        loop {
+            let mut next = None;
+            for offset in [change.before, change.after] {
+                let found = self.expansion.at_or_after(at + offset, search)?;
+                let found = found.map(|local| local - offset).filter(|found| *found < end);
+                next = next.into_iter().chain(found).min();
+            }
+            let Some(next) = next else { return Ok(Counted::Left(left)) };
+            left -= 1;
+            if left == 0 {
+                return Ok(Counted::Reached(next));
+            }
+            at = next + 1;
+        }
+    }
+}
