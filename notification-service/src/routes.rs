@@ -16,6 +16,7 @@ use std::{sync::Arc, time::Duration};
 use axum::Router;
 use rest::{ExportLimit, complete_openapi, openapi_routes};
 use service::{
+    http::ApiError,
     outbox::RelayHandle,
     startup::{self, Started},
 };
@@ -25,7 +26,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 pub use stream::Streams;
 
-use crate::{channels::push::PushChannel, clock::DbClock};
+use crate::{channels::push::PushChannel, clock::DbClock, usecases};
 
 /// State that the handlers share.
 #[derive(Clone)]
@@ -102,4 +103,14 @@ fn described() -> (Router<AppState>, utoipa::openapi::OpenApi) {
         .split_for_parts();
     complete_openapi(&mut openapi);
     (routes, openapi)
+}
+
+impl From<usecases::Error> for ApiError {
+    fn from(error: usecases::Error) -> Self {
+        match error {
+            usecases::Error::Sql(error) => error.into(),
+            usecases::Error::Json(error) => error.into(),
+            usecases::Error::Unpublishable(error) => error.into(),
+        }
+    }
 }

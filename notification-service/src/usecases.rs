@@ -2,7 +2,9 @@
 //! the store and the outbox.
 
 pub mod accept_occurrences;
+pub mod change_preferences;
 pub mod erase_users;
+pub mod remove_device;
 pub mod republish_outcomes;
 pub mod revise_pending_deliveries;
 
@@ -18,12 +20,15 @@ pub enum Error {
     /// An event could not be serialized.
     #[error("write an event as JSON")]
     Json(#[from] serde_json::Error),
+    /// The bus can never accept an event.
+    #[error("check that an event can be published")]
+    Unpublishable(#[from] bus::Unpublishable),
 }
 
 impl Failure for Error {
     fn class(&self) -> FailureClass {
         match self {
-            Self::Json(_) => FailureClass::Data,
+            Self::Json(_) | Self::Unpublishable(_) => FailureClass::Data,
             Self::Sql(error) => db::failure_class(error),
         }
     }

@@ -2,17 +2,17 @@
 
 use axum::{Json, extract::State};
 use chrono::{DateTime, Utc};
-use contract::EventType;
 use rest::{Identity, PathId, RequestContext};
 use serde::Serialize;
-use service::{
-    http::{ApiError, ErrorBody, Reason},
-    outbox,
-};
+use service::http::{ApiError, ErrorBody, Reason};
 use utoipa::ToSchema;
 
 use super::{AppState, device_type::DeviceTypeSchema, examples, time_format::time};
-use crate::{domain::device::Device, events, store::devices};
+use crate::{
+    domain::device::Device,
+    store::devices,
+    usecases::remove_device::{Removal, remove_device},
+};
 
 /// Registered device. Never contains the token.
 #[derive(Debug, Serialize, ToSchema)]
@@ -98,20 +98,13 @@ pub(super) async fn remove(
     let not_theirs =
         || ApiError::new(Reason::DeviceNotAssociated, "id: you have no device with this id");
     let id = id.ok_or_else(not_theirs)?;
-    let mut transaction = state.pool.begin().await?;
-    let device =
-        devices::remove(&mut *transaction, &identity.user_id, id).await?.ok_or_else(not_theirs)?;
-    let message = events::device(
-        EventType::DeviceRemoved,
-        &device,
-        Some(identity.email),
-        None,
-        state.clock.now(),
-        Some(context.traceparent),
-    )?;
-    bus::check(&message.message, 0)?;
-    outbox::insert(&mut *transaction, std::slice::from_ref(&message)).await?;
-    transaction.commit().await?;
-    state.relay_handle.after_commit([message]);
-    Ok(())
+    let removal = Removal {
+        user_id: identity.user_id,
+        user_email: identity.email,
+        device_id: id,
+        at: state.clock.now(),
+        traceparent: context.traceparent,
+    };
+    let is_removed = remove_device(&state.pool, &state.relay_handle, removal).await?;
+    if is_removed { Ok(()) } else { Err(not_theirs()) }
 }

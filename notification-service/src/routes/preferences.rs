@@ -6,21 +6,14 @@ use rest::{
     json::{object_only, object_or_null},
 };
 use serde::{Deserialize, Serialize};
-use service::{
-    http::{ApiError, FieldFault, Reason},
-    outbox,
-};
-use sqlx::{Postgres, Transaction};
+use service::http::{ApiError, FieldFault, Reason};
 use utoipa::ToSchema;
 
 use super::AppState;
 use crate::{
     domain::preferences::{InvalidField, Locale, Preferences, QuietHours, TimeOfDay},
-    store::{self, preferences},
-    usecases::{
-        self,
-        revise_pending_deliveries::{Revised, apply_preferences},
-    },
+    store::preferences,
+    usecases::change_preferences::ChangePreferences,
 };
 
 /// Preferences of the caller.
@@ -197,41 +190,8 @@ pub(super) async fn put(
     body: LenientBody<PreferencesBody>,
 ) -> Result<Json<PreferencesBody>, ApiError> {
     let wanted = body.value.preferences(body.faults)?;
-    let mut transaction = state.pool.begin().await?;
-    preferences::put(&mut *transaction, &identity.user_id, &wanted).await?;
-    while apply(&state, transaction, &identity.user_id, &wanted).await? {
-        transaction = state.pool.begin().await?;
-        preferences::hold(&mut *transaction, &identity.user_id).await?;
-        if preferences::of_user(&mut *transaction, &identity.user_id).await? != wanted {
-            // A later request stored other preferences, and applies them itself.
-            break;
-        }
-    }
+    let AppState { pool, relay_handle, takeover, .. } = &state;
+    let preferences = ChangePreferences { pool, relay_handle, takeover: *takeover };
+    preferences.change(&identity.user_id, &wanted).await?;
     Ok(Json(PreferencesBody::from(&wanted)))
-}
-
-/// Applies preferences to some of the pending deliveries, and commits. Returns `true` if there are
-/// more.
-async fn apply(
-    state: &AppState,
-    mut transaction: Transaction<'_, Postgres>,
-    user_id: &str,
-    wanted: &Preferences,
-) -> Result<bool, ApiError> {
-    let now = store::now(&mut *transaction).await?;
-    let Revised { messages, has_more } =
-        apply_preferences(&mut transaction, user_id, wanted, state.takeover, now).await?;
-    outbox::insert(&mut *transaction, &messages).await?;
-    transaction.commit().await?;
-    state.relay_handle.after_commit(messages);
-    Ok(has_more)
-}
-
-impl From<usecases::Error> for ApiError {
-    fn from(error: usecases::Error) -> Self {
-        match error {
-            usecases::Error::Sql(error) => error.into(),
-            usecases::Error::Json(error) => error.into(),
-        }
-    }
 }

@@ -23,9 +23,7 @@ const EXCEPTIONS: &[(&str, &str)] = &[
     ("notification-service/src/clock.rs", "service-has-shape"),
     ("notification-service/src/events.rs", "service-has-shape"),
     ("notification-service/src/render.rs", "service-has-shape"),
-    ("notification-service/src/routes/devices.rs", "callers-begin-no-transaction"),
     ("notification-service/src/routes/inbox.rs", "callers-begin-no-transaction"),
-    ("notification-service/src/routes/preferences.rs", "callers-begin-no-transaction"),
     ("notification-service/src/routes/register.rs", "callers-begin-no-transaction"),
     ("notification-service/src/ses_bounces.rs", "modules-without-cycle"),
 ];
