@@ -6,3 +6,4 @@ pub mod device;
 pub mod erasure;
 pub mod preferences;
 pub mod revision;
+pub mod suppression;

@@ -27,11 +27,12 @@ use sqlx::PgPool;
 
 use crate::{
     clock::DbClock,
+    domain::suppression::SuppressionCause,
     events::{self, DeliveryOutcome},
     store::ses_bounces,
     usecases::Error,
 };
-use notice::{Correction, Notice, SuppressionCause};
+use notice::{Correction, Notice};
 
 /// Number of times that a message about an unknown e-mail is received, and the pause in between:
 /// SES may be faster than our record of what it accepted. After that the e-mail is not ours, or was

@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use contract::Reason;
 use serde_json::Value;
 
-use crate::domain::delivery::address_digest;
+use crate::domain::{delivery::address_digest, suppression::SuppressionCause};
 
 /// Plain text that SES publishes when event publishing to a topic is set up.
 const GREETING: &str = "Successfully validated SNS topic";
@@ -58,26 +58,6 @@ impl Kind {
             Self::DeliveryDelay => "delivery_delay",
             Self::Send => "send",
             Self::Other => "other",
-        }
-    }
-}
-
-/// Cause of the suppression of an address.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SuppressionCause {
-    /// Permanent bounce.
-    Bounce,
-    /// Complaint of the owner.
-    Complaint,
-}
-
-impl SuppressionCause {
-    /// Returns the stored word.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Bounce => "bounce",
-            Self::Complaint => "complaint",
         }
     }
 }

@@ -11,9 +11,9 @@ use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
 
 use super::{ledger::dispatch, payload};
-use crate::{
-    domain::delivery::{DeliveryKey, Dispatch},
-    ses_bounces::notice::SuppressionCause,
+use crate::domain::{
+    delivery::{DeliveryKey, Dispatch},
+    suppression::SuppressionCause,
 };
 
 /// E-mail that SES accepted.
