@@ -9,7 +9,7 @@ use axum::{
 };
 use rest::{Allowance, BodyWriter, IdempotencyKeyHeader, Identity, Params, RawBody, streamed};
 use serde::{Deserialize, Serialize};
-use service::http::{ApiError, ErrorBody};
+use service::http::{ApiError, ErrorBody, Reason};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{AppState, create::CreatedReminder, examples, respond};
@@ -70,8 +70,11 @@ pub(super) struct RefusedEntry {
     uid: Option<String>,
     /// Summary of the entry.
     summary: Option<String>,
-    /// Reason of the refusal.
-    reason: String,
+    /// Reason code for a program.
+    #[schema(example = "INVALID_REQUEST")]
+    reason: &'static str,
+    /// Text for a person.
+    message: String,
 }
 
 /// A part of an entry that was left out.
@@ -88,7 +91,7 @@ pub(super) struct ImportNote {
 /// Import reminders from an iCalendar file
 ///
 /// Imports events and tasks with their rules, exclusions and alarms, at most 1,000. An entry that
-/// cannot be imported is refused with its line and the reason, and the others are created; with
+/// cannot be imported is refused with its line and a reason, and the others are created; with
 /// `atomic=true`, no reminder is created if an entry is refused.
 #[utoipa::path(
     post,
@@ -155,8 +158,9 @@ impl From<Imported> for ImportResult {
                     result.imported.push(ImportedEntry { line, uid, id });
                 }
                 Err(error) => {
-                    let reason = ApiError::from(error).message;
-                    result.refused.push(RefusedEntry { line, uid, summary, reason });
+                    let ApiError { reason, message, .. } = error.into();
+                    let (_status, reason) = reason.parts();
+                    result.refused.push(RefusedEntry { line, uid, summary, reason, message });
                 }
             }
         }
@@ -173,8 +177,9 @@ impl From<calendar::Note> for ImportNote {
 
 impl From<calendar::Refused> for RefusedEntry {
     fn from(refused: calendar::Refused) -> Self {
-        let calendar::Refused { line, uid, summary, reason } = refused;
-        Self { line, uid, summary, reason }
+        let calendar::Refused { line, uid, summary, reason: message } = refused;
+        let (_status, reason) = Reason::InvalidRequest.parts();
+        Self { line, uid, summary, reason, message }
     }
 }
 

@@ -43,8 +43,10 @@ async fn imports_valid_entries_and_names_others_by_line() {
         .map(|refused| (refused["line"].clone(), refused["uid"].clone()))
         .collect();
     assert_eq!(refused, [(json!(11), json!("2")), (json!(16), json!("3"))]);
-    let reason = answer["refused"][1]["reason"].as_str().unwrap_or_default();
-    assert!(reason.contains("at least one occurrence"), "{answer}");
+    let reasons = [0, 1].map(|entry| answer["refused"][entry]["reason"].clone());
+    assert_eq!(reasons, ["INVALID_DUEDATE", "INVALID_RECURRENCE"]);
+    let message = answer["refused"][1]["message"].as_str().unwrap_or_default();
+    assert!(message.contains("at least one occurrence"), "{answer}");
     let id = answer["imported"][0]["id"].as_str().expect("an id");
     let shown =
         service.ada.get(&format!("/reminders/{id}/occurrences?limit=2")).await.expect(200).body;

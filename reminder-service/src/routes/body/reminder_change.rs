@@ -24,7 +24,7 @@ use crate::{
 /// removes `title`, `url`, `data`, `locale` and `recurrence`.
 #[derive(Debug, Default, PartialEq, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schema(example = json!(examples::change()))]
+#[schema(min_properties = 1, example = json!(examples::change()))]
 pub(in crate::routes) struct ReminderChange {
     /// Due time: RFC 3339 with an offset. If the schedule changes, at least one delivery must be in
     /// the future.
