@@ -1,5 +1,7 @@
 //! Assembly of the service: its listeners, its background tasks, and the order of its shutdown.
 
+pub(crate) mod republish;
+
 use std::net::SocketAddr;
 
 use anyhow::Context;

@@ -5,4 +5,5 @@ pub mod caller;
 pub mod email_addresses;
 pub mod events;
 pub mod quota;
+pub mod reconciliation;
 pub mod reminder;

@@ -11,7 +11,8 @@ mod tasks;
 mod telemetry;
 pub mod usecases;
 
-use env_config::Reader;
+use clap::{ArgMatches, CommandFactory, FromArgMatches};
+use env_config::{Env, Reader};
 use service::{cli, settings::Process};
 use tokio_util::sync::CancellationToken;
 
@@ -37,6 +38,14 @@ impl cli::Service for ReminderService {
 
     async fn migrate(config: &Config) -> anyhow::Result<()> {
         migrate(config).await
+    }
+
+    fn own_commands() -> Vec<clap::Command> {
+        vec![app::republish::Arguments::command()]
+    }
+
+    async fn run_own(_: &str, arguments: &ArgMatches, env: &dyn Env) -> anyhow::Result<()> {
+        app::republish::run(&app::republish::Arguments::from_arg_matches(arguments)?, env).await
     }
 
     async fn serve(config: Config, shutdown: CancellationToken) -> anyhow::Result<()> {

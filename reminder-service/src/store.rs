@@ -7,6 +7,7 @@ mod change;
 mod create;
 mod erase;
 mod list;
+pub mod reconciliation;
 mod row;
 mod unstamped;
 

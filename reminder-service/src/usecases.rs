@@ -15,6 +15,7 @@ mod export_user;
 mod import_calendar;
 mod optimistic_update;
 mod read_pages;
+mod republish_reminders;
 mod snooze_occurrence;
 
 use service::{idempotency::Replay, outbox::RelayHandle};
@@ -39,6 +40,7 @@ pub use export_user::{UserExport, export_user};
 pub use import_calendar::{CalendarImport, Imported, import_calendar};
 pub use optimistic_update::Updated;
 pub use read_pages::ReminderPages;
+pub use republish_reminders::{Problem, Progress, Republished, republish_reminders};
 pub use snooze_occurrence::snooze_occurrence;
 
 /// Status that is stored with the answer to an idempotency key, unless something is created.

@@ -70,7 +70,7 @@ fn event<D>(event_type: EventType, origin: &Origin, id: Uuid, data: D) -> Event<
 }
 
 /// The data of a reminder, within the bounds that every consumer accepts.
-fn data(details: &Details, handled: Handled) -> Result<ReminderData, OutOfBounds> {
+pub(super) fn data(details: &Details, handled: Handled) -> Result<ReminderData, OutOfBounds> {
     let data = ReminderData {
         date: details.schedule.date,
         notify_offsets: details.schedule.offsets.as_slice().to_vec(),

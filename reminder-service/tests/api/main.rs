@@ -15,6 +15,7 @@ mod messages;
 mod openapi;
 mod plans;
 mod recurring;
+mod republish;
 mod service;
 mod snooze;
 mod start;

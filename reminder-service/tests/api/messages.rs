@@ -11,7 +11,8 @@ use crate::service::{LISTENER, Service, bus, least_with, wire};
 
 const LIMIT: Duration = Duration::from_secs(20);
 
-async fn receive(bus: &SharedBus, count: usize) -> Vec<Envelope> {
+/// Receives events, in the order of their versions.
+pub(crate) async fn receive(bus: &SharedBus, count: usize) -> Vec<Envelope> {
     let mut events = Vec::new();
     while events.len() < count {
         let received =
