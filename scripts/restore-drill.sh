@@ -188,7 +188,7 @@ until_true 20 'the topic has accepted everything' is_quiet reminder 'select coun
 for name in REMINDER NOTIFICATION DEVICE; do
     export "${name}_DB_HOST=127.0.0.1" "${name}_DB_PORT=$port" "${name}_DB_USER=drill" "${name}_DB_NAME=${name,,}"
 done
-export PGSSLMODE=disable
+export PGSSLMODE=disable REMINDER_SERVICE="$bin/reminder-service"
 waiting=$(sql notification -c 'select count(*) from occurrences where pending')
 started=$(date +%s.%N)
 scripts/backup.sh --to "$folder/store"

@@ -32,11 +32,13 @@ Where they differ, the reminders database decides. Nothing is sent twice, becaus
   --work DIR          folder for temporary lists (BACKUP_WORK_DIR, else $TMPDIR or /tmp)
 
 Run it after a restore, before the services are started, and again half an hour later, while they run. It may be
-repeated without harm. For the variables of the connections see backup.sh --help.
+repeated without harm. For the variables of the connections see backup.sh --help. --repair runs the program of
+reminder-service (REMINDER_SERVICE, else reminder-service in the PATH), which writes the events.
 HELP
 }
 
 repair=false verbose=false settled='' sent_until='' work=${BACKUP_WORK_DIR:-${TMPDIR:-/tmp}}
+program=${REMINDER_SERVICE:-reminder-service}
 while [ $# -gt 0 ]; do
     case $1 in
         --repair) repair=true; shift ;;
@@ -115,52 +117,26 @@ SQL
     done
 fi
 
-publish_again() {
-    ask reminder <<SQL
-begin;
-create temp table finding (kind text, id uuid, user_id text, user_email text, known bigint) on commit drop;
-\\copy finding from '$scratch/findings'
-create temp table address (user_id text, user_email text, at timestamptz) on commit drop;
-\\copy address from '$scratch/addresses'
-create function pg_temp.precisely(at timestamptz) returns text language sql stable as
-    \$\$ select to_char(at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') \$\$;
-
-update reminders set version = known + 1 from finding where finding.id = reminders.id and kind in ('ahead', 'silent') and version <= known;
-
--- The same message as reminder-service writes (docs/ARCHITECTURE.md, The bus). Its time is that of the change, so that
--- occurrences that have become due since are still delivered; but at most one expiry ago, so that a series is not
--- followed from its beginning.
-with published as (
-    select reminders.*, greatest(updated_at, now() - make_interval(mins => expires_after_minutes)) as at,
-        coalesce(finding.user_email, (select address.user_email from address where address.user_id = finding.user_id
-            order by address.at desc limit 1)) as user_email
-    from reminders join finding using (id, user_id) where kind <> 'unknown'
+# Runs a command of reminder-service on the reminders database.
+reminder_service() (
+    connect_to reminder
+    export DB_HOST=$PGHOST DB_PORT=$PGPORT DB_NAME=$PGDATABASE DB_USER=$PGUSER DB_PASS=$PGPASSWORD
+    exec env -u DATABASE_URL "$program" "$@"
 )
-insert into outbox (event_id, body, attributes, lease_until)
-select md5(concat_ws('/', 'reconciled', id, version, at))::uuid,
-    jsonb_build_object('userId', user_id, 'userEmail', user_email, 'itemId', replace(id::text, '-', ''),
-        'eventData', jsonb_strip_nulls(jsonb_build_object(
-            'date', pg_temp.precisely(date), 'notifyOffsets', notify_offsets, 'acknowledged', pg_temp.precisely(acknowledged),
-            'snooze', case when snooze_date is not null
-                then jsonb_build_object('date', pg_temp.precisely(snooze_date), 'until', pg_temp.precisely(snooze_until)) end,
-            'channels', channels, 'title', title, 'message', message, 'url', url, 'priority', priority, 'locale', locale,
-            'timeZone', time_zone, 'expiresAfterMinutes', expires_after_minutes))
-            || case when recurrence is null then '{}' else jsonb_build_object('recurrence', recurrence) end
-            || case when data = '{}' then '{}' else jsonb_build_object('data', data) end)::text,
-    jsonb_build_object('eventItemType', 'reminder', 'eventType', 'reminder:updated', 'userId', user_id, 'schema', '2',
-        'eventId', md5(concat_ws('/', 'reconciled', id, version, at))::uuid, 'version', version::text, 'occurredAt', wire_time(at)),
-    '-infinity'
-from published on conflict (event_id) do nothing;
 
-insert into outbox (event_id, body, attributes, lease_until)
-select md5(concat_ws('/', 'reconciled', id, known, 'deleted'))::uuid,
-    jsonb_build_object('userId', user_id, 'userEmail', null, 'itemId', replace(id::text, '-', ''), 'eventData', '{}'::jsonb)::text,
-    jsonb_build_object('eventItemType', 'reminder', 'eventType', 'reminder:deleted', 'userId', user_id, 'schema', '2',
-        'eventId', md5(concat_ws('/', 'reconciled', id, known, 'deleted'))::uuid, 'version', (known + 1)::text, 'occurredAt', wire_time(now())),
-    '-infinity'
-from finding where kind = 'unknown' and not exists (select from reminders where reminders.id = finding.id)
-on conflict (event_id) do nothing;
-commit;
+# Publishes the events that repair the differences of reminders. reminder-service has the command,
+# because it alone knows how an event is written.
+publish_again() {
+    [ -s "$scratch/findings" ] || return 0
+    command -v "$program" >/dev/null || fail "$program is not installed: set REMINDER_SERVICE to the program of reminder-service"
+    ask reminder <<SQL >"$scratch/differences" && reminder_service republish "$scratch/differences"
+create temp table finding (kind text, id uuid, user_id text, user_email text, known bigint);
+\\copy finding from '$scratch/findings'
+create temp table address (user_id text, user_email text, at timestamptz);
+\\copy address from '$scratch/addresses'
+copy (select kind, id, user_id, coalesce(user_email, (select address.user_email from address where address.user_id = finding.user_id
+          order by address.at desc limit 1)), known
+      from finding order by kind, id) to stdout;
 SQL
 }
 
@@ -239,5 +215,7 @@ if [ -n "$sent_until" ]; then
 fi
 [ "$found" -gt 0 ] || exit 0
 $repair || exit 1
-publish_again
+published=true
+publish_again || published=false
 settle
+$published || fail 'not all reminders were published (see above)'

@@ -83,6 +83,19 @@ def cluster():
         shutil.rmtree(parent)
 
 
+def reminder_service():
+    """Returns the program of reminder-service, if it is built and has the command that
+    restore-reconcile.sh runs.
+    """
+    for profile in ("debug", "release"):
+        program = ROOT / os.environ.get("CARGO_TARGET_DIR", "target") / profile / "reminder-service"
+        if program.exists():
+            command = [program, "republish", "--help"]
+            if subprocess.run(command, capture_output=True).returncode == 0:
+                return program
+    return None
+
+
 class TestedDatabases:
     """The three databases of one test, and the scripts on them."""
 
@@ -140,6 +153,6 @@ class TestedDatabases:
         """Restores the newest backup of the store."""
         return self.script("restore.sh", "--from", self.store, *arguments)
 
-    def reconcile(self, *arguments):
+    def reconcile(self, *arguments, **environment):
         """Reconciles the three databases."""
-        return self.script("restore-reconcile.sh", "--verbose", *arguments)
+        return self.script("restore-reconcile.sh", "--verbose", *arguments, **environment)
