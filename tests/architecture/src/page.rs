@@ -12,7 +12,7 @@ use crate::{
 const NOTABLE: [&str; 2] = ["axum", "sqlx"];
 
 /// Modules that the pictures leave out: they assemble a service, or everything reads them.
-const UNDRAWN: [&str; 5] = ["app", "config", "lib", "main", "telemetry"];
+const UNDRAWN: [&str; 6] = ["app", "clock", "config", "lib", "main", "telemetry"];
 
 const INTRODUCTION: &str = "\
 # Dependency graph
@@ -31,9 +31,10 @@ The picture leaves out each arrow for which there is a longer way; the list has 
 const MODULES: &str = "
 ## Modules of the services
 
-The pictures leave out `main`, `lib` and `app`, which assemble the service, `config`, `telemetry`,
-and each arrow to `domain` for which there is a longer way. The lists have all arrows between
-top-level modules, and those to our crates, `axum` and `sqlx`, which stand in parentheses.
+The pictures leave out `main`, `lib` and `app`, which assemble the service, `config`, `telemetry`
+and `clock`, which many modules read, and each arrow to `domain` for which there is a longer way.
+The lists have all arrows between top-level modules, and those to our crates, `axum` and `sqlx`,
+which stand in parentheses.
 ";
 
 const SHARED: &str = "
