@@ -8,6 +8,7 @@ mod calendar;
 mod change;
 mod create;
 mod cursor;
+mod description;
 mod error;
 mod examples;
 mod list;

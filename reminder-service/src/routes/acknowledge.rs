@@ -5,7 +5,13 @@ use rest::{IdempotencyKeyHeader, OptionalBody, PathId};
 use serde::Deserialize;
 use service::http::{ApiError, ErrorBody};
 
-use super::{AppState, answer::ReminderAnswer, error::missing, respond};
+use super::{
+    AppState,
+    answer::ReminderAnswer,
+    description::{MissingReminder, NothingDelivered, ReminderPath},
+    error::missing,
+    respond,
+};
 use crate::{domain::caller::Origin, usecases::acknowledge_occurrence};
 
 /// A body without fields.
@@ -22,20 +28,12 @@ pub(super) struct EmptyBody {}
     path = "/reminders/{id}/acknowledge",
     operation_id = "acknowledgeReminder",
     tag = "reminders",
-    params(("id" = String, Path, description = "Id of the reminder"), IdempotencyKeyHeader),
+    params(ReminderPath, IdempotencyKeyHeader),
     responses(
         (status = 200, body = ReminderAnswer, description = "The reminder"),
         (status = 400, body = ErrorBody, description = "`INVALID_REQUEST`: the body has fields"),
-        (
-            status = 404,
-            body = ErrorBody,
-            description = "`MISSING_REMINDER`: the caller has no such reminder",
-        ),
-        (
-            status = 409,
-            body = ErrorBody,
-            description = "`CONFLICT`: no occurrence of the reminder was delivered yet",
-        ),
+        MissingReminder,
+        NothingDelivered,
     ),
 )]
 pub(super) async fn acknowledge(

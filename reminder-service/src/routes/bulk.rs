@@ -11,7 +11,10 @@ use service::http::{ApiError, ErrorBody, FieldFault, Reason};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{AppState, body::NewReminder, create::CreatedReminder, examples, respond};
+use super::{
+    AppState, body::NewReminder, create::CreatedReminder, description::EntryRefusals, examples,
+    respond,
+};
 use crate::{
     domain::{caller::Origin, reminder::Details},
     usecases::{self, create_reminders, off_thread},
@@ -104,17 +107,7 @@ impl From<Result<Uuid, ApiError>> for BulkResult {
             body = ErrorBody,
             description = "`INVALID_REQUEST`: the body is not a list of 1 to 1,000 reminders",
         ),
-        (
-            status = 413,
-            body = ErrorBody,
-            description = "`PAYLOAD_TOO_LARGE`: the body is larger than 4 MiB",
-        ),
-        (
-            status = 429,
-            body = ErrorBody,
-            description = "`RATE_LIMITED`: this call counts as one call plus one for every 20 \
-                           entries; try again after `Retry-After`",
-        ),
+        EntryRefusals,
     ),
 )]
 pub(super) async fn create(

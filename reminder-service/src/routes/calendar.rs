@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use service::http::{ApiError, ErrorBody, Reason};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{AppState, create::CreatedReminder, examples, respond};
+use super::{AppState, create::CreatedReminder, description::EntryRefusals, examples, respond};
 use crate::{
     domain::{
         calendar::{self, Calendar, Exported},
@@ -111,17 +111,7 @@ pub(super) struct ImportNote {
             body = ImportResult,
             description = "The reminders that were created and the entries that were refused",
         ),
-        (
-            status = 413,
-            body = ErrorBody,
-            description = "`PAYLOAD_TOO_LARGE`: the body is larger than 4 MiB",
-        ),
-        (
-            status = 429,
-            body = ErrorBody,
-            description = "`RATE_LIMITED`: this call counts as one call plus one for every 20 \
-                           entries; try again after `Retry-After`",
-        ),
+        EntryRefusals,
     ),
 )]
 pub(super) async fn import(

@@ -5,7 +5,14 @@ use rest::{IdempotencyKeyHeader, LenientBody, PathId};
 use service::http::{ApiError, ErrorBody};
 use uuid::Uuid;
 
-use super::{AppState, answer::ReminderAnswer, body::ReminderChange, error::missing, respond};
+use super::{
+    AppState,
+    answer::ReminderAnswer,
+    body::ReminderChange,
+    description::{MissingReminder, ReminderPath},
+    error::missing,
+    respond,
+};
 use crate::{domain::caller::Origin, usecases::change_reminder};
 
 /// Change a reminder
@@ -16,7 +23,7 @@ use crate::{domain::caller::Origin, usecases::change_reminder};
     path = "/reminders/{id}",
     operation_id = "updateReminder",
     tag = "reminders",
-    params(("id" = String, Path, description = "Id of the reminder"), IdempotencyKeyHeader),
+    params(ReminderPath, IdempotencyKeyHeader),
     request_body = ReminderChange,
     responses(
         (status = 200, body = ReminderAnswer, description = "The reminder after the change"),
@@ -25,11 +32,7 @@ use crate::{domain::caller::Origin, usecases::change_reminder};
             body = ErrorBody,
             description = "`PERMISSION_DENIED`: the caller's e-mail address is not verified",
         ),
-        (
-            status = 404,
-            body = ErrorBody,
-            description = "`MISSING_REMINDER`: the caller has no such reminder",
-        ),
+        MissingReminder,
         (
             status = 422,
             body = ErrorBody,
@@ -55,7 +58,7 @@ pub(super) async fn post(
     path = "/reminders/{id}",
     operation_id = "patchReminder",
     tag = "reminders",
-    params(("id" = String, Path, description = "Id of the reminder")),
+    params(ReminderPath),
     request_body = ReminderChange,
     responses(
         (status = 200, body = ReminderAnswer, description = "The reminder after the change"),
@@ -64,11 +67,7 @@ pub(super) async fn post(
             body = ErrorBody,
             description = "`PERMISSION_DENIED`: the caller's e-mail address is not verified",
         ),
-        (
-            status = 404,
-            body = ErrorBody,
-            description = "`MISSING_REMINDER`: the caller has no such reminder",
-        ),
+        MissingReminder,
         (
             status = 422,
             body = ErrorBody,

@@ -7,7 +7,14 @@ use serde::{Deserialize, Serialize};
 use service::http::{ApiError, ErrorBody, FieldFault};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{AppState, answer::time, body::NewReminder, error::missing, examples};
+use super::{
+    AppState,
+    answer::time,
+    body::NewReminder,
+    description::{MissingReminder, ReminderPath},
+    error::missing,
+    examples,
+};
 use crate::{
     domain::reminder::{InvalidField, Upcoming, instant},
     store,
@@ -94,18 +101,14 @@ fn checked_limit(limit: i64) -> Result<usize, InvalidField> {
     path = "/reminders/{id}/occurrences",
     operation_id = "listOccurrences",
     tag = "reminders",
-    params(("id" = String, Path, description = "Id of the reminder"), Query),
+    params(ReminderPath, Query),
     responses(
         (
             status = 200,
             body = Occurrences,
             description = "The occurrences strictly after `from`, with their deliveries",
         ),
-        (
-            status = 404,
-            body = ErrorBody,
-            description = "`MISSING_REMINDER`: the caller has no such reminder",
-        ),
+        MissingReminder,
     ),
 )]
 pub(super) async fn of_reminder(

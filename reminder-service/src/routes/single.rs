@@ -2,11 +2,12 @@
 
 use axum::{Json, extract::State, http::StatusCode};
 use rest::{Identity, PathId};
-use service::http::{ApiError, ErrorBody};
+use service::http::ApiError;
 
 use super::{
     AppState,
     answer::{ReminderAnswer, answers},
+    description::{MissingReminder, ReminderPath},
     error::missing,
 };
 use crate::{domain::caller::Origin, store, usecases::delete_reminder};
@@ -17,14 +18,10 @@ use crate::{domain::caller::Origin, store, usecases::delete_reminder};
     path = "/reminders/{id}",
     operation_id = "getReminder",
     tag = "reminders",
-    params(("id" = String, Path, description = "Id of the reminder")),
+    params(ReminderPath),
     responses(
         (status = 200, body = ReminderAnswer, description = "The reminder"),
-        (
-            status = 404,
-            body = ErrorBody,
-            description = "`MISSING_REMINDER`: the caller has no such reminder",
-        ),
+        MissingReminder,
     ),
 )]
 pub(super) async fn get(
@@ -47,14 +44,10 @@ pub(super) async fn get(
     path = "/reminders/{id}",
     operation_id = "deleteReminder",
     tag = "reminders",
-    params(("id" = String, Path, description = "Id of the reminder")),
+    params(ReminderPath),
     responses(
         (status = 200, description = "The reminder is deleted; the answer is empty"),
-        (
-            status = 404,
-            body = ErrorBody,
-            description = "`MISSING_REMINDER`: the caller has no such reminder",
-        ),
+        MissingReminder,
     ),
 )]
 pub(super) async fn delete(

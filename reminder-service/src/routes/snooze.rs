@@ -6,7 +6,13 @@ use serde::Deserialize;
 use service::http::{ApiError, ErrorBody, FieldFault};
 use utoipa::ToSchema;
 
-use super::{AppState, answer::ReminderAnswer, error::missing, examples, respond};
+use super::{
+    AppState,
+    answer::ReminderAnswer,
+    description::{MissingReminder, NothingDelivered, ReminderPath},
+    error::missing,
+    examples, respond,
+};
 use crate::{
     domain::{
         caller::Origin,
@@ -53,7 +59,7 @@ impl Snooze {
     path = "/reminders/{id}/snooze",
     operation_id = "snoozeReminder",
     tag = "reminders",
-    params(("id" = String, Path, description = "Id of the reminder"), IdempotencyKeyHeader),
+    params(ReminderPath, IdempotencyKeyHeader),
     request_body = Snooze,
     responses(
         (
@@ -62,16 +68,8 @@ impl Snooze {
             description = "The reminder; `nextAt` is the time of the snooze unless another \
                            delivery is earlier",
         ),
-        (
-            status = 404,
-            body = ErrorBody,
-            description = "`MISSING_REMINDER`: the caller has no such reminder",
-        ),
-        (
-            status = 409,
-            body = ErrorBody,
-            description = "`CONFLICT`: no occurrence of the reminder was delivered yet",
-        ),
+        MissingReminder,
+        NothingDelivered,
         (
             status = 422,
             body = ErrorBody,
