@@ -1,5 +1,5 @@
 //! Records of erasures: the tables `erased_users`, which keeps a digest of each erased user, and
-//! `pending_erasures`, which [`super::erasures`] works off.
+//! `pending_erasures`, whose statements are in [`super::erasures`].
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -54,8 +54,8 @@ pub async fn exclude_batches_of_2_0(connection: &mut PgConnection) -> Result<(),
     Ok(())
 }
 
-/// Records an erasure, to be worked off. Returns `false` if it is known, or older than the recorded
-/// one.
+/// Records an erasure, whose rows are deleted later. Returns `false` if it is known, or older than
+/// the recorded one.
 ///
 /// # Errors
 /// If the statement fails.

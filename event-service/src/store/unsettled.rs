@@ -84,7 +84,7 @@ pub async fn move_released(
     .await
 }
 
-/// Occurrences whose time to be looked at has come.
+/// Occurrences that are due for a check.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DueOccurrences {
     /// Occurrences without an outcome.
@@ -103,7 +103,7 @@ impl DueOccurrences {
     }
 }
 
-/// Returns up to `limit` occurrences whose time to be looked at has come.
+/// Returns up to `limit` occurrences that are due for a check.
 ///
 /// # Errors
 /// If the query fails.

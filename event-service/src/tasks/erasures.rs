@@ -1,4 +1,4 @@
-//! Background erasure of users: works off the recorded erasures one after the other.
+//! Background erasure of users: carries out the recorded erasures one after the other.
 
 use std::{sync::Arc, time::Duration};
 

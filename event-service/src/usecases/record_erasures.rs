@@ -1,4 +1,4 @@
-//! Record of erasures: notes those of a batch, and drops late events of erased users.
+//! Record of erasures: records those of a batch, and drops late events of erased users.
 //!
 //! Nothing waits for an erasure: it is recorded in the transaction of its batch, and
 //! [`super::erase_user`] deletes the user's rows afterwards. That use case waits for a batch which

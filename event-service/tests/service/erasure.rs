@@ -276,7 +276,7 @@ async fn erases_in_chunks_while_events_of_others_flow() {
     assert!((least..least + 50).contains(&chunks), "{chunks} chunks of {CHUNK} rows");
     assert_eq!(service.count("events where user_id = 'user-1'").await, 0);
     open.rollback().await.expect("ended");
-    erasures::set_lease(&service.pool, &erasure, Duration::ZERO).await.expect("given back");
+    erasures::set_lease(&service.pool, &erasure, Duration::ZERO).await.expect("returned");
     finish(&service).await;
     assert_eq!(traces(&service).await, []);
 }

@@ -144,7 +144,7 @@ async fn commands_change_of_claimed_occurrence() {
     assert_eq!(service.occurrences("a").await.into_values().collect::<Vec<_>>(), ["pending"]);
 
     let given_back = "update occurrences set lease_until = '-infinity'";
-    sqlx::query(given_back).execute(&service.pool).await.expect("given back");
+    sqlx::query(given_back).execute(&service.pool).await.expect("returned");
     service.apply(&[deleted("a", 3)]).await;
     assert_eq!(command_types(&service).await, ["notification:update"], "it was not published");
 }

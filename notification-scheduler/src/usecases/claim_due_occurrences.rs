@@ -2,9 +2,9 @@
 //!
 //! A claim is two statements. The first leases occurrences; the second reads them with their
 //! notifications, after the leases are committed, in one snapshot. A change that committed before
-//! is thereby seen: what it cancelled is not published, which would ask for it in the very version
-//! that cancelled it. A change that commits later finds the lease and follows the occurrence by a
-//! command (ADR 7). Rows are read one by one: one that this binary cannot read stays behind alone.
+//! is thereby seen: an occurrence that it cancelled is not published in the version that cancelled
+//! it. A change that commits later finds the lease and follows the occurrence by a command (ADR 7).
+//! Rows are read one by one, so that a row that this binary cannot read affects no other.
 
 use std::time::{Duration, Instant};
 

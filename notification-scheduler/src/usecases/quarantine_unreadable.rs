@@ -1,5 +1,5 @@
-//! Quarantines occurrences that this binary cannot read, and cancels those whose notification is
-//! gone.
+//! Quarantines occurrences that this binary cannot read, and cancels those whose notification does
+//! not exist any more.
 
 use std::time::Duration;
 

@@ -101,7 +101,7 @@ async fn claims_readable_rows_beside_unreadable_ones() {
     let batch = service.due.claim(10, None).await.expect("claimed");
     assert_eq!((batch.claimed.len(), batch.unreadable.len()), (2, 1));
     let unreadable: Vec<_> = batch.unreadable.iter().map(|unreadable| unreadable.lease).collect();
-    quarantine::quarantine(&service.pool, &unreadable, QUARANTINE).await.expect("set aside");
+    quarantine::quarantine(&service.pool, &unreadable, QUARANTINE).await.expect("quarantined");
     assert_eq!(service.count("pending and reason = 'UNREADABLE' and lease_until > now()").await, 1);
 }
 
@@ -130,7 +130,7 @@ async fn claims_rows_beside_unreadable_times() {
     let batch = service.due.claim(10, None).await.expect("claimed");
     assert_eq!((batch.claimed.len(), batch.unreadable.len()), (3, 6));
     let unreadable: Vec<_> = batch.unreadable.iter().map(|unreadable| unreadable.lease).collect();
-    quarantine::quarantine(&service.pool, &unreadable, QUARANTINE).await.expect("set aside");
+    quarantine::quarantine(&service.pool, &unreadable, QUARANTINE).await.expect("quarantined");
     assert_eq!(service.due.claim(10, None).await.expect("claimed").leased(), 0);
     mark_released(&service.pool, &batch.claimed).await.expect("marked");
     service.run("update occurrences set due_at = 'infinity' where pending").await;

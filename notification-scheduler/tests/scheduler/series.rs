@@ -208,7 +208,7 @@ async fn sends_once_and_continues_when_rule_is_readable() {
     let quarantine =
         "pending and reason = 'UNREADABLE' and lease_until > now() + interval '30 seconds'";
     let is_set_aside = async || {
-        (service.count(quarantine).await == 1).then_some(()).ok_or("not set aside".to_owned())
+        (service.count(quarantine).await == 1).then_some(()).ok_or("not quarantined".to_owned())
     };
     assert_eq!(service.run_until(is_set_aside).await.len(), 1, "what is due is sent");
 
@@ -239,7 +239,7 @@ async fn keeps_series_when_expired_and_unreadable() {
         let quarantine =
             "pending and reason = 'UNREADABLE' and lease_until > now() + interval '30 seconds'";
         let is_set_aside = async || {
-            (service.count(quarantine).await == 1).then_some(()).ok_or("not set aside".to_owned())
+            (service.count(quarantine).await == 1).then_some(()).ok_or("not quarantined".to_owned())
         };
         assert_eq!(service.run_until(is_set_aside).await.len(), 0);
 

@@ -19,7 +19,7 @@ use crate::{
 /// Differences that are repaired by one round of statements.
 const BATCH: usize = 500;
 
-/// Numbers of reminders by what was done.
+/// Numbers of reminders by result.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Republished {
     /// Reminders with an event `reminder:updated`.

@@ -1,8 +1,8 @@
 //! The bus as a port: topics that fan out to queues, at least once, in any order.
 //!
 //! There are two adapters: [`aws`] (SNS → SQS) and [`postgres`] (pgmq). The variable `BUS` selects
-//! one; there is no default. One conformance suite (`tests/bus_conformance.rs`) tests both
-//! for the same behaviour.
+//! one; there is no default. One conformance suite (`tests/bus_conformance.rs`) tests both for the
+//! same behaviour.
 
 mod adaptive_rate;
 mod attributes;

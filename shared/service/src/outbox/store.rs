@@ -1,5 +1,4 @@
-//! SQL of the outbox table (`outbox.sql`; the first migration of each service has a
-//! copy).
+//! SQL of the outbox table (`outbox.sql`; the first migration of each service has a copy).
 
 use std::time::Duration;
 
