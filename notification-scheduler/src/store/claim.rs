@@ -15,7 +15,7 @@ use crate::domain::{
     user_key::{KeyRanges, UserKey},
 };
 
-/// Leases up to `limit` occurrences that are due and leased to nobody, the latest ones first.
+/// Leases up to `limit` due occurrences that nobody has leased, the most overdue first.
 ///
 /// # Errors
 /// When the statement fails; nothing is leased then.
