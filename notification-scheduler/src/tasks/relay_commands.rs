@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use crate::usecases::publish_commands::CommandPublisher;
+use crate::usecases::publish_commands::{CommandPublisher, Pass};
 
 /// Pause between two queries while there are no commands: they are rare, and a query of an empty
 /// table is cheap.
@@ -17,10 +17,8 @@ const PAUSE_FACTOR: u32 = 10;
 /// Publishes commands until the token is cancelled.
 pub(crate) async fn relay_commands(publisher: CommandPublisher, shutdown: CancellationToken) {
     while !shutdown.is_cancelled() {
-        let began = Instant::now();
         let pause = match publisher.publish().await {
-            Ok(0) => POLL_INTERVAL.max(began.elapsed() * PAUSE_FACTOR),
-            Ok(_) => Duration::ZERO,
+            Ok(pass) => pause_after(pass),
             Err(error) => {
                 publisher.backoff.record_failure();
                 tracing::warn!(
@@ -32,5 +30,28 @@ pub(crate) async fn relay_commands(publisher: CommandPublisher, shutdown: Cancel
         };
         let pause = publisher.backoff.pause().max(pause);
         tokio::select! { () = sleep(pause) => {} () = shutdown.cancelled() => {} }
+    }
+}
+
+/// Returns the pause after a pass. A topic that takes long to answer does not lengthen it: commands
+/// that it refused have the pause of the back-off.
+fn pause_after(pass: Pass) -> Duration {
+    if pass.accepted > 0 {
+        return Duration::ZERO;
+    }
+    POLL_INTERVAL.max(pass.query_time * PAUSE_FACTOR)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_by_duration_of_query() {
+        let pause = |accepted, milliseconds| {
+            let query_time = Duration::from_millis(milliseconds);
+            pause_after(Pass { accepted, query_time }).as_millis()
+        };
+        assert_eq!((pause(0, 1), pause(0, 400), pause(1, 400)), (250, 4_000, 0));
     }
 }

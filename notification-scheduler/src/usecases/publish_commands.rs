@@ -6,7 +6,7 @@ use std::time::Duration;
 use backoff::SharedBackoff;
 use bus::{Message, PublishResults, SharedBus};
 use sqlx::PgPool;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use uuid::Uuid;
 
 use super::{BACKOFF, Error};
@@ -28,22 +28,40 @@ pub(crate) struct CommandPublisher {
     pub(crate) backoff: SharedBackoff,
 }
 
+/// Result of one pass over the commands.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pass {
+    /// Number of commands that the topic accepted.
+    pub(crate) accepted: usize,
+    /// Duration of the query for commands, without the publish.
+    pub(crate) query_time: Duration,
+}
+
 impl CommandPublisher {
     pub(crate) fn new(pool: PgPool, bus: SharedBus, topic: String, lease: Duration) -> Self {
         Self { pool, bus, topic, lease, backoff: SharedBackoff::new(BACKOFF) }
     }
 
-    /// Publishes a batch; returns the number of commands that the topic accepted.
-    pub(crate) async fn publish(&self) -> Result<usize, Error> {
+    /// Publishes a batch.
+    pub(crate) async fn publish(&self) -> Result<Pass, Error> {
+        let began = Instant::now();
         let claimed = commands::claim(&self.pool, BATCH, BATCH_BYTES, self.lease)
             .await
             .map_err(Error::of("claim commands"))?;
+        let query_time = began.elapsed();
         let (ids, messages): (Vec<Uuid>, Vec<Message>) = claimed.into_iter().unzip();
-        if ids.is_empty() {
+        let accepted = if ids.is_empty() {
             self.backoff.reset();
-            return Ok(0);
-        }
-        let results = match timeout(PUBLISH_TIMEOUT, self.bus.publish(&self.topic, &messages)).await
+            0
+        } else {
+            self.publish_claimed(ids, &messages).await?
+        };
+        Ok(Pass { accepted, query_time })
+    }
+
+    /// Publishes claimed commands; returns the number that the topic accepted.
+    async fn publish_claimed(&self, ids: Vec<Uuid>, messages: &[Message]) -> Result<usize, Error> {
+        let results = match timeout(PUBLISH_TIMEOUT, self.bus.publish(&self.topic, messages)).await
         {
             Ok(Ok(results)) => results,
             Ok(Err(error)) => return self.return_refused(ids, &error.to_string()).await,
