@@ -4,6 +4,7 @@
 pub mod delivery;
 pub mod device;
 pub mod erasure;
+pub mod events;
 pub mod preferences;
 pub mod revision;
 pub mod suppression;

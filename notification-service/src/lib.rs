@@ -33,7 +33,6 @@ pub mod config;
 pub mod consumer;
 pub mod dispatch;
 pub mod domain;
-pub mod events;
 pub mod render;
 pub mod routes;
 pub mod ses_bounces;

@@ -16,7 +16,7 @@ use std::{sync::Arc, time::Duration};
 use axum::Router;
 use rest::{ExportLimit, complete_openapi, openapi_routes};
 use service::{
-    http::ApiError,
+    http::{ApiError, Reason},
     outbox::RelayHandle,
     startup::{self, Started},
 };
@@ -111,6 +111,10 @@ impl From<usecases::Error> for ApiError {
             usecases::Error::Sql(error) => error.into(),
             usecases::Error::Json(error) => error.into(),
             usecases::Error::Unpublishable(error) => error.into(),
+            usecases::Error::Idempotency(error) => error.into(),
+            usecases::Error::NoOccurrence => {
+                Self::new(Reason::NotFound, "id: you have no notification with this id")
+            }
         }
     }
 }

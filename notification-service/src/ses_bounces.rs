@@ -21,14 +21,16 @@ use service::{
         Handler,
         isolation::{Attempt, Isolation, Outcome},
     },
-    outbox::{self, RelayHandle},
+    outbox::{self, OutboxMessage, RelayHandle},
 };
 use sqlx::PgPool;
 
 use crate::{
     clock::DbClock,
-    domain::suppression::SuppressionCause,
-    events::{self, DeliveryOutcome},
+    domain::{
+        events::{self, DeliveryOutcome},
+        suppression::SuppressionCause,
+    },
     store::ses_bounces,
     usecases::Error,
 };
@@ -123,7 +125,12 @@ impl SesFeedback {
             let Some(&reason) = corrections.get(id) else { continue };
             failed.push((email.key, reason));
             let outcome = DeliveryOutcome::undelivered(reason, email.attempts, now, id);
-            messages.extend(events::outcome(&email.dispatch, email.key, &outcome)?);
+            messages.extend(
+                events::outcome(&email.dispatch, email.key, &outcome)
+                    .as_ref()
+                    .map(OutboxMessage::of)
+                    .transpose()?,
+            );
         }
         ses_bounces::correct(&mut *transaction, &failed, now).await?;
         ses_bounces::suppress(&mut *transaction, &suppressions).await?;

@@ -3,13 +3,27 @@
 
 pub mod accept_occurrences;
 pub mod change_preferences;
+pub mod change_read_marks;
 pub mod erase_users;
+pub mod register_device;
 pub mod remove_device;
 pub mod republish_outcomes;
 pub mod revise_pending_deliveries;
 
 use db::FailureClass;
-use service::consumer::isolation::Failure;
+use service::{
+    consumer::isolation::Failure,
+    idempotency::{self, Replay},
+};
+
+/// Answer of a use case that runs once for each idempotency key.
+#[derive(Debug)]
+pub enum Answer<A> {
+    /// Answer of the first request.
+    First(A),
+    /// Stored answer to a repeated request.
+    Repeat(Replay),
+}
 
 /// Error of a use case: nothing was committed.
 #[derive(Debug, thiserror::Error)]
@@ -23,13 +37,22 @@ pub enum Error {
     /// The bus can never accept an event.
     #[error("check that an event can be published")]
     Unpublishable(#[from] bus::Unpublishable),
+    /// The idempotency key cannot be used.
+    #[error("use an idempotency key")]
+    Idempotency(#[from] idempotency::Error),
+    /// The user has no such occurrence.
+    #[error("the user has no such occurrence")]
+    NoOccurrence,
 }
 
 impl Failure for Error {
     fn class(&self) -> FailureClass {
         match self {
-            Self::Json(_) | Self::Unpublishable(_) => FailureClass::Data,
-            Self::Sql(error) => db::failure_class(error),
+            Self::Json(_) | Self::Unpublishable(_) | Self::NoOccurrence => FailureClass::Data,
+            Self::Idempotency(idempotency::Error::Sql(error)) | Self::Sql(error) => {
+                db::failure_class(error)
+            }
+            Self::Idempotency(_) => FailureClass::Data,
         }
     }
 

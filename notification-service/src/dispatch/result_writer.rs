@@ -32,8 +32,10 @@ use tokio_util::task::TaskTracker;
 use super::Permit;
 use crate::{
     clock::DbClock,
-    domain::delivery::{Address, DeliveryResult},
-    events,
+    domain::{
+        delivery::{Address, DeliveryResult},
+        events,
+    },
     store::{
         devices,
         ledger::{self, Written},
@@ -223,7 +225,9 @@ impl ResultWriter {
         let mut messages = Vec::with_capacity(written.len());
         let mut dead = Vec::new();
         for (result, cancelled) in applied(results, &written) {
-            messages.extend(events::result(result, cancelled)?);
+            messages.extend(
+                events::result(result, cancelled).as_ref().map(OutboxMessage::of).transpose()?,
+            );
             if let (true, Address::Device { version, .. }) =
                 (result.token_is_dead, &result.delivery.address)
             {
@@ -255,14 +259,9 @@ impl ResultWriter {
         let mut messages = Vec::with_capacity(invalidated.len());
         for device in &invalidated {
             let reason = dead.iter().find(|(id, ..)| *id == device.id).map(|(.., reason)| *reason);
-            messages.push(events::device(
-                EventType::DeviceInvalidated,
-                device,
-                None,
-                reason,
-                now,
-                None,
-            )?);
+            let event_type = EventType::DeviceInvalidated;
+            let event = events::device(event_type, device, None, reason, now, None);
+            messages.push(OutboxMessage::of(&event)?);
         }
         Ok(messages)
     }

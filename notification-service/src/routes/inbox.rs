@@ -5,22 +5,26 @@
 use axum::{
     Json,
     extract::State,
-    http::StatusCode,
     response::{IntoResponse, Response},
 };
 use chrono::{DateTime, Utc};
-use rest::{
-    Body, IdempotencyKeyHeader, Identity, OptionalBody, PathId,
-    idempotency::{self, IdempotencyKey, Known},
-};
+use rest::{Body, IdempotencyKeyHeader, Identity, OptionalBody, PathId};
 use serde::{Deserialize, Serialize};
-use service::http::{ApiError, ErrorBody, Reason};
-use sqlx::{PgConnection, PgPool};
+use service::{
+    http::{ApiError, ErrorBody},
+    idempotency::IdempotencyKey,
+};
+use sqlx::PgPool;
 use utoipa::ToSchema;
-use uuid::Uuid;
 
 use super::{AppState, examples};
-use crate::store::inbox;
+use crate::{
+    store::inbox,
+    usecases::{
+        self, Answer,
+        change_read_marks::{Mark, change_read_marks},
+    },
+};
 
 /// Number of occurrences that were sent to the caller on at least one channel and are unread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
@@ -57,13 +61,6 @@ pub(super) struct ReadAll {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct EmptyBody {}
-
-/// Change of read marks.
-enum Mark {
-    Read(Uuid),
-    Unread(Uuid),
-    AllRead(Option<DateTime<Utc>>),
-}
 
 /// Count unread occurrences
 ///
@@ -120,7 +117,7 @@ pub(super) async fn read(
     PathId(id): PathId,
     body: OptionalBody<EmptyBody>,
 ) -> Result<Response, ApiError> {
-    apply_mark(&state.pool, &identity, body.key, Mark::Read(id.ok_or_else(missing)?)).await
+    respond(&state.pool, &identity, body.key.as_ref(), Mark::Read(id.ok_or_else(missing)?)).await
 }
 
 /// Mark an occurrence as unread
@@ -158,7 +155,7 @@ pub(super) async fn unread(
     PathId(id): PathId,
     body: OptionalBody<EmptyBody>,
 ) -> Result<Response, ApiError> {
-    apply_mark(&state.pool, &identity, body.key, Mark::Unread(id.ok_or_else(missing)?)).await
+    respond(&state.pool, &identity, body.key.as_ref(), Mark::Unread(id.ok_or_else(missing)?)).await
 }
 
 /// Mark all occurrences as read
@@ -185,61 +182,24 @@ pub(super) async fn read_all(
     identity: Identity,
     body: Body<ReadAll>,
 ) -> Result<Response, ApiError> {
-    apply_mark(&state.pool, &identity, body.key, Mark::AllRead(body.value.up_to)).await
+    respond(&state.pool, &identity, body.key.as_ref(), Mark::AllRead(body.value.up_to)).await
 }
 
-/// Changes read marks, once for each idempotency key. Responds with the number of unread
-/// occurrences.
-async fn apply_mark(
+/// Changes read marks, and responds with the number of unread occurrences.
+async fn respond(
     pool: &PgPool,
     identity: &Identity,
-    key: Option<IdempotencyKey>,
+    key: Option<&IdempotencyKey>,
     mark: Mark,
 ) -> Result<Response, ApiError> {
-    let mut transaction = pool.begin().await?;
-    if let Some(key) = &key
-        && let Known::Answered(replay) =
-            idempotency::begin(&mut transaction, &identity.user_id, key).await?
-    {
-        return Ok(replay.into_response());
-    }
-    write_mark(&mut transaction, &identity.user_id, mark).await?;
-    let answer = Unread::from(inbox::unread(&mut *transaction, &identity.user_id).await?);
-    if let Some(key) = &key {
-        idempotency::finish(
-            &mut transaction,
-            &identity.user_id,
-            key,
-            StatusCode::OK,
-            Some(&answer),
-        )
-        .await?;
-    }
-    transaction.commit().await?;
-    Ok(Json(answer).into_response())
+    let answer = change_read_marks(pool, &identity.user_id, key, mark, Unread::from).await?;
+    Ok(match answer {
+        Answer::First(unread) => Json(unread).into_response(),
+        Answer::Repeat(replay) => replay.into_response(),
+    })
 }
 
-async fn write_mark(
-    connection: &mut PgConnection,
-    user_id: &str,
-    mark: Mark,
-) -> Result<(), ApiError> {
-    match mark {
-        Mark::Read(id) => {
-            let occurrence =
-                inbox::occurrence(&mut *connection, user_id, id).await?.ok_or_else(missing)?;
-            inbox::mark_read(connection, user_id, occurrence).await?;
-        }
-        Mark::Unread(id) => {
-            let occurrence =
-                inbox::occurrence(&mut *connection, user_id, id).await?.ok_or_else(missing)?;
-            inbox::mark_unread(connection, user_id, occurrence).await?;
-        }
-        Mark::AllRead(up_to) => inbox::read_up_to(connection, user_id, up_to).await?,
-    }
-    Ok(())
-}
-
+/// Refusal of a text that is no id.
 fn missing() -> ApiError {
-    ApiError::new(Reason::NotFound, "id: you have no notification with this id")
+    usecases::Error::NoOccurrence.into()
 }

@@ -8,25 +8,20 @@ use axum::{
     http::StatusCode,
     response::{IntoResponse, Response},
 };
-use contract::EventType;
-use rest::{
-    Faults, IdempotencyKeyHeader, Identity, LenientBody, RequestContext,
-    idempotency::{self, IdempotencyKey, Known},
-};
+use rest::{Faults, IdempotencyKeyHeader, Identity, LenientBody, RequestContext};
 use serde::{Deserialize, Serialize};
 use service::{
     http::{ApiError, ErrorBody, FieldFault, Reason},
-    outbox::{self, OutboxMessage},
+    idempotency::{self, Known},
 };
-use sqlx::PgConnection;
 use utoipa::ToSchema;
+use uuid::Uuid;
 
 use super::{AppState, device_type::DeviceTypeSchema};
 use crate::{
     channels::outcome::Outcome,
     domain::device::{DeviceType, NewDevice, Token, parse_name},
-    events,
-    store::devices,
+    usecases::{self, Answer, register_device::RegisterDevice},
 };
 
 /// Device to register.
@@ -134,20 +129,25 @@ pub(super) async fn register(
     };
     check(state.push_channel.validate(device.token.as_str(), &permit).await)?;
     drop(permit);
-    let mut transaction = state.pool.begin().await?;
-    if let Some(key) = key
-        && let Known::Answered(replay) =
-            idempotency::begin(&mut transaction, &identity.user_id, key).await?
-    {
-        return Ok(replay.into_response());
-    }
-    let (answer, messages) = store(&mut transaction, &state, &identity, &context, &device).await?;
-    remember(&mut transaction, &identity, key, &answer).await?;
-    transaction.commit().await?;
-    state.relay_handle.after_commit(messages);
+    let registration = usecases::register_device::Registration {
+        device: &device,
+        user_email: &identity.email,
+        at: state.clock.now(),
+        traceparent: context.traceparent,
+    };
+    let use_case = RegisterDevice {
+        pool: &state.pool,
+        relay_handle: &state.relay_handle,
+        max_devices: state.max_devices,
+    };
+    let answer = |id: Uuid| Registered { id: id.simple().to_string() };
+    let registered = match use_case.register(key, registration, answer).await? {
+        Answer::First(registered) => registered,
+        Answer::Repeat(replay) => return Ok(replay.into_response()),
+    };
     metrics::counter!("reminders_devices_registered_total", "type" => device.device_type.as_str())
         .increment(1);
-    Ok((StatusCode::CREATED, Json(answer)).into_response())
+    Ok((StatusCode::CREATED, Json(registered)).into_response())
 }
 
 /// Maps the outcome of FCM's validation of a token to the result of its registration.
@@ -197,71 +197,3 @@ fn busy() -> ApiError {
 
 /// Wait before the next try if FCM names none.
 const RETRY_AFTER: Duration = Duration::from_secs(10);
-
-async fn store(
-    transaction: &mut PgConnection,
-    state: &AppState,
-    identity: &Identity,
-    context: &RequestContext,
-    new: &NewDevice,
-) -> Result<(Registered, Vec<OutboxMessage>), ApiError> {
-    let registered = devices::register(transaction, new, state.max_devices).await?;
-    let now = state.clock.now();
-    let trace = Some(context.traceparent);
-    let email = Some(identity.email.clone());
-    let mut messages = vec![events::device(
-        EventType::DeviceRegistered,
-        &registered.device,
-        email,
-        None,
-        now,
-        trace,
-    )?];
-    for message in &messages {
-        bus::check(&message.message, 0)?;
-    }
-    if let Some(moved) = &registered.moved_from {
-        messages.push(events::device(
-            EventType::DeviceRemoved,
-            moved,
-            None,
-            Some(contract::Reason::Moved),
-            now,
-            trace,
-        )?);
-    }
-    for evicted in &registered.evicted {
-        messages.push(events::device(
-            EventType::DeviceRemoved,
-            evicted,
-            None,
-            Some(contract::Reason::DeviceLimit),
-            now,
-            trace,
-        )?);
-    }
-    outbox::insert(&mut *transaction, &messages).await?;
-    Ok((Registered { id: registered.device.id.simple().to_string() }, messages))
-}
-
-async fn remember(
-    transaction: &mut PgConnection,
-    identity: &Identity,
-    key: Option<&IdempotencyKey>,
-    answer: &Registered,
-) -> Result<(), ApiError> {
-    match key {
-        Some(key) => {
-            idempotency::finish(
-                transaction,
-                &identity.user_id,
-                key,
-                StatusCode::CREATED,
-                Some(answer),
-            )
-            .await?;
-            Ok(())
-        }
-        None => Ok(()),
-    }
-}

@@ -2,12 +2,12 @@
 
 use chrono::{DateTime, Utc};
 use contract::{EventType, Traceparent};
-use service::outbox::{self, RelayHandle};
+use service::outbox::{self, OutboxMessage, RelayHandle};
 use sqlx::PgPool;
 use uuid::Uuid;
 
 use super::Error;
-use crate::{events, store::devices};
+use crate::{domain::events, store::devices};
 
 /// Removal of a device.
 #[derive(Debug)]
@@ -38,14 +38,9 @@ pub async fn remove_device(
     let Some(device) = devices::remove(&mut *transaction, &user_id, device_id).await? else {
         return Ok(false);
     };
-    let message = events::device(
-        EventType::DeviceRemoved,
-        &device,
-        Some(user_email),
-        None,
-        at,
-        Some(traceparent),
-    )?;
+    let (event_type, email) = (EventType::DeviceRemoved, Some(user_email));
+    let event = events::device(event_type, &device, email, None, at, Some(traceparent));
+    let message = OutboxMessage::of(&event)?;
     bus::check(&message.message, 0)?;
     outbox::insert(&mut *transaction, std::slice::from_ref(&message)).await?;
     transaction.commit().await?;

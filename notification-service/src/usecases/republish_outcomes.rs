@@ -20,8 +20,7 @@ use uuid::Uuid;
 
 use super::Error;
 use crate::{
-    domain::delivery::is_correction,
-    events::outcome_id,
+    domain::{delivery::is_correction, events::outcome_id},
     store::{
         self,
         delivery_status::{self, DeliveryStatus},

@@ -33,10 +33,10 @@ use crate::{
     domain::{
         delivery::DeliveryKey,
         erasure::user_digest,
+        events::{self, DeliveryOutcome},
         preferences::Preferences,
         revision::{self, Revision},
     },
-    events::{self, DeliveryOutcome},
     store::{
         self, erasures,
         pending_deliveries::{self, PendingDelivery, PreferenceChange},
@@ -281,7 +281,12 @@ async fn cancel(
     for delivery in deliveries.iter().filter(|delivery| !delivery.leased) {
         let suppressed = DeliveryOutcome::suppressed(reason, now);
         let outcome = DeliveryOutcome { attempts: delivery.attempts, ..suppressed };
-        messages.extend(events::outcome(&delivery.dispatch, delivery.key, &outcome)?);
+        messages.extend(
+            events::outcome(&delivery.dispatch, delivery.key, &outcome)
+                .as_ref()
+                .map(OutboxMessage::of)
+                .transpose()?,
+        );
         let channel = Channel::as_str(delivery.key.channel);
         metrics::counter!(
             "reminders_deliveries_total", "channel" => channel, "state" => "suppressed"
@@ -326,7 +331,12 @@ async fn defer(
         let extended = expires_at.checked_add_signed(later).unwrap_or(expires_at);
         expiries.insert(delivery.key.occurrence_id, extended);
         let outcome = DeliveryOutcome::deferred(until, now);
-        messages.extend(events::outcome(&delivery.dispatch, delivery.key, &outcome)?);
+        messages.extend(
+            events::outcome(&delivery.dispatch, delivery.key, &outcome)
+                .as_ref()
+                .map(OutboxMessage::of)
+                .transpose()?,
+        );
     }
     let expiries: Vec<_> = expiries.into_iter().collect();
     pending_deliveries::extend_expiry(&mut *transaction, &expiries).await?;

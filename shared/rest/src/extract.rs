@@ -10,13 +10,16 @@ use axum::{
 use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, LengthLimitError};
 use serde::de::DeserializeOwned;
-use service::http::{ApiError, BodyTimedOut, FieldFault, Reason};
+use service::{
+    http::{ApiError, BodyTimedOut, FieldFault, Reason},
+    idempotency::IdempotencyKey,
+};
 use uuid::Uuid;
 
 use super::{
     HeldMemory,
     body_memory::BodyMemory,
-    idempotency::{IdempotencyKey, key_of},
+    idempotency::key_of,
     json::{self, Lenient},
     query,
     rate_limit::Caller,

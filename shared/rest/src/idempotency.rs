@@ -1,12 +1,8 @@
 //! The header `Idempotency-Key`.
 
 use axum::http::{HeaderMap, request::Parts};
-use service::http::ApiError;
+use service::{http::ApiError, idempotency::IdempotencyKey};
 use sha2::{Digest, Sha256};
-
-pub use service::idempotency::{
-    IdempotencyKey, Known, Once, Replay, Start, begin, finish, lookup, once, purge_old,
-};
 
 const HEADER: &str = "idempotency-key";
 const MAX_LENGTH: usize = 255;

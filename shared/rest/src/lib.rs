@@ -9,7 +9,7 @@ mod docs;
 mod export_limit;
 mod extract;
 mod faults;
-pub mod idempotency;
+mod idempotency;
 mod identity;
 pub mod json;
 mod jwks;

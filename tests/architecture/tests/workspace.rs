@@ -21,11 +21,7 @@ const SERVICES: [(&str, &[&str]); 4] = [
 ];
 
 /// Files that are known to break a rule, by file and rule. An entry that is not needed fails.
-const EXCEPTIONS: &[(&str, &str)] = &[
-    ("notification-service/src/events.rs", "service-has-shape"),
-    ("notification-service/src/routes/inbox.rs", "callers-begin-no-transaction"),
-    ("notification-service/src/routes/register.rs", "callers-begin-no-transaction"),
-];
+const EXCEPTIONS: &[(&str, &str)] = &[];
 
 /// Manifests with dependencies that no source names.
 const UNNAMED_DEPENDENCIES: &[(&str, &str)] = &[("suite/sandbox/Cargo.toml", "dependency-is-used")];

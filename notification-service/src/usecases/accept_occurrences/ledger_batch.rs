@@ -9,8 +9,10 @@ use service::outbox::OutboxMessage;
 use super::planned_deliveries::{InitialState, PlannedDelivery};
 use crate::{
     dispatch::{Job, MIN_POSTPONEMENT, NoPermit, ReservedPermits, is_urgent},
-    domain::delivery::{Delivery, Dispatch},
-    events::{self, DeliveryOutcome},
+    domain::{
+        delivery::{Delivery, Dispatch},
+        events::{self, DeliveryOutcome},
+    },
     store::intake::NewDelivery,
 };
 
@@ -71,7 +73,12 @@ impl<'a> LedgerBatch<'a> {
             InitialState::Suppressed(reason) => Some(DeliveryOutcome::suppressed(reason, self.at)),
         };
         if let Some(outcome) = outcome {
-            self.messages.extend(events::outcome(dispatch, key, &outcome)?);
+            self.messages.extend(
+                events::outcome(dispatch, key, &outcome)
+                    .as_ref()
+                    .map(OutboxMessage::of)
+                    .transpose()?,
+            );
         }
         let user_id = &dispatch.user_id;
         self.rows.push(NewDelivery {

@@ -6,10 +6,9 @@ use contract::{
     event_id_of, new_id,
 };
 use serde::Serialize;
-use service::outbox::OutboxMessage;
 use uuid::Uuid;
 
-use crate::domain::{
+use super::{
     delivery::{DeliveryKey, DeliveryResult, Dispatch, NewState},
     device::Device,
 };
@@ -32,9 +31,7 @@ pub struct DeviceData<'a> {
 }
 
 /// Returns the event of a device.
-///
-/// # Errors
-/// If the event cannot be serialized.
+#[must_use]
 pub fn device(
     event_type: EventType,
     device: &Device,
@@ -42,8 +39,8 @@ pub fn device(
     reason: Option<Reason>,
     occurred_at: DateTime<Utc>,
     traceparent: Option<Traceparent>,
-) -> Result<OutboxMessage, serde_json::Error> {
-    OutboxMessage::of(&Event {
+) -> Event<DeviceData<'_>> {
+    Event {
         event_type,
         event_id: new_id(),
         occurred_at,
@@ -59,7 +56,7 @@ pub fn device(
             name: device.name.as_deref(),
             reason,
         },
-    })
+    }
 }
 
 /// Outcome of a delivery, or its deferral.
@@ -135,16 +132,14 @@ impl<'a> DeliveryOutcome<'a> {
 
 /// Returns the event of an outcome or a deferral. Its id is derived from its content, so that a
 /// repeated event has the same id. Returns `None` for a state without an event.
-///
-/// # Errors
-/// If the event cannot be serialized.
+#[must_use]
 pub fn outcome(
     dispatch: &Dispatch,
     key: DeliveryKey,
     ending: &DeliveryOutcome<'_>,
-) -> Result<Option<OutboxMessage>, serde_json::Error> {
-    let Some(event_type) = ending.state.event_type() else { return Ok(None) };
-    let message = OutboxMessage::of(&Event {
+) -> Option<Event<OutcomeData>> {
+    let event_type = ending.state.event_type()?;
+    Some(Event {
         event_type,
         event_id: outcome_id(key, ending.state, ending.until),
         occurred_at: ending.at,
@@ -171,19 +166,13 @@ pub fn outcome(
             provider_message_id: ending.provider_message_id.map(ToOwned::to_owned),
             deliveries: dispatch.deliveries,
         },
-    })?;
-    Ok(Some(message))
+    })
 }
 
 /// Returns the event of an attempt that ended its delivery. Returns `None` if it did not, unless
 /// the delivery was cancelled meanwhile, for the reason `cancelled`, and so has no further attempt.
-///
-/// # Errors
-/// If the event cannot be serialized.
-pub fn result(
-    result: &DeliveryResult,
-    cancelled: Option<Reason>,
-) -> Result<Option<OutboxMessage>, serde_json::Error> {
+#[must_use]
+pub fn result(result: &DeliveryResult, cancelled: Option<Reason>) -> Option<Event<OutcomeData>> {
     if let Some(reason) = cancelled {
         let ending = DeliveryOutcome {
             attempts: result.attempts,
@@ -192,7 +181,7 @@ pub fn result(
         return outcome(&result.delivery.dispatch, result.delivery.key, &ending);
     }
     let NewState::Final { state, reason, provider_message_id } = &result.new_state else {
-        return Ok(None);
+        return None;
     };
     let ending = DeliveryOutcome {
         state: *state,
