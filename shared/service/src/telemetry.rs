@@ -165,10 +165,17 @@ fn report_panics() {
 }
 
 /// Targets of this workspace, whose logs hold no token, address or body at any level.
-const OWN_TARGETS: [&str; 14] = [
-    "shared",
-    "recurrence",
+const OWN_TARGETS: [&str; 21] = [
+    "backoff",
+    "bus",
+    "contract",
+    "db",
+    "env_config",
+    "fcm",
     "jwt_crypto",
+    "recurrence",
+    "rest",
+    "service",
     "reminder_service",
     "event_service",
     "notification_scheduler",
@@ -264,7 +271,7 @@ mod tests {
             tracing::debug!(target: "sqlx::query", "a secret value");
             tracing::warn!(target: "sqlx_postgres::options::parse", "a secret parameter");
             tracing::warn!(target: "sqlx::query", "a slow statement");
-            tracing::trace!(target: "shared::outbox", "our own");
+            tracing::trace!(target: "service::outbox", "our own");
         });
         let text =
             String::from_utf8(written.0.lock().expect("not poisoned").clone()).expect("UTF-8");
