@@ -26,6 +26,8 @@ impl Entry {
         let recurrence = entry.recurrence.map(|rule| Recurrence::from(rule).parse()).transpose()?;
         let schedule = Schedule::new(date, time_zone, offsets.unwrap_or_default(), recurrence)?;
         schedule.check_fires()?;
+        // Computed before a transaction begins; the schedule caches it.
+        let _cached = schedule.last_at();
         Ok(Details {
             schedule,
             channels: channels.unwrap_or_default(),
