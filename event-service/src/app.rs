@@ -14,7 +14,7 @@ use service::{
     http::{Listeners, admin},
     outbox::Relay,
     settings::{BusConfig, Process},
-    shutdown::spawn_essential,
+    shutdown::spawn_critical,
     startup::{Started, Startup},
     telemetry::describe_service,
 };
@@ -173,7 +173,7 @@ impl App {
         let admin_server =
             tokio::spawn(service::http::serve_admin(listeners.admin, readiness, stopped.clone()));
         let rest = listeners.rest.context("the REST listener is missing")?;
-        let rest_server = spawn_essential("REST", &shutdown, {
+        let rest_server = spawn_critical("REST", &shutdown, {
             let (server, shutdown) = (config.api.server.clone(), shutdown.clone());
             async move { service::http::serve(rest, api, &server, shutdown).await }
         });
@@ -191,7 +191,7 @@ impl App {
                 bus: Arc::clone(&bus),
                 queues: Sources::queues_of(&config.bus),
             };
-            let backlog_metrics = spawn_essential(
+            let backlog_metrics = spawn_critical(
                 "backlog metrics",
                 &shutdown,
                 backlog_metrics::run(sources, shutdown.clone()),
@@ -227,13 +227,13 @@ async fn work(
     let (relay, relay_handle) =
         Relay::new(pool.clone(), Arc::clone(&bus), config.bus.event_topic.clone());
     let relay = relay.with_user_share(config.user_events);
-    let relay = spawn_essential("relay", shutdown, relay.run(consumed.clone()));
+    let relay = spawn_critical("relay", shutdown, relay.run(consumed.clone()));
     let purge = purge::run(pool.clone(), config.retention, shutdown.clone());
-    let purge = spawn_essential("purge", shutdown, purge);
+    let purge = spawn_critical("purge", shutdown, purge);
     let watch =
         watchdog::Settings { after: config.unsettled_after, queue: config.bus.event_queue.clone() };
     let watchdog = watchdog::run(pool.clone(), Arc::clone(&bus), watch, shutdown.clone());
-    let watchdog = spawn_essential("watchdog", shutdown, watchdog);
+    let watchdog = spawn_critical("watchdog", shutdown, watchdog);
     let letters = DeadLetters {
         bus: Arc::clone(&bus),
         event_queue: config.bus.event_queue.clone(),
@@ -242,7 +242,7 @@ async fn work(
     let erasure_recorded = Arc::new(Notify::new());
     let erasures =
         erasures::run(pool.clone(), letters, Arc::clone(&erasure_recorded), shutdown.clone());
-    let erasures = spawn_essential("erasures", shutdown, erasures);
+    let erasures = spawn_critical("erasures", shutdown, erasures);
     let settings = ConsumerSettings {
         queue: config.bus.event_queue.clone(),
         batch: BATCH,

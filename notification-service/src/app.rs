@@ -14,7 +14,7 @@ use service::{
     http::{Listeners, ServerSettings, admin::Readiness, serve, serve_admin},
     outbox::{Relay, RelayHandle},
     settings::BusConfig,
-    shutdown::spawn_essential,
+    shutdown::spawn_critical,
     startup::{Started, Startup},
     telemetry::describe_service,
 };
@@ -178,7 +178,7 @@ impl App {
         let readiness = self.work.started.check(readiness);
         let admin = tokio::spawn(serve_admin(self.admin, readiness, ended.clone()));
         let work =
-            spawn_essential("work", &shutdown, self.work.run(shutdown.clone(), answered.clone()));
+            spawn_critical("work", &shutdown, self.work.run(shutdown.clone(), answered.clone()));
         // Streams have no end of their own; the drain must not wait for them.
         let (served, ()) = tokio::join!(
             serve(self.rest, self.router, &self.server, shutdown.clone()),
@@ -223,7 +223,7 @@ impl Work {
             );
         }
         let drained = CancellationToken::new();
-        let relay = spawn_essential("relay", &shutdown, relay.run(drained.clone()));
+        let relay = spawn_critical("relay", &shutdown, relay.run(drained.clone()));
         let feedback = SesFeedback {
             pool: pool.clone(),
             clock: Arc::clone(&clock),

@@ -12,7 +12,7 @@ use rest::{Authenticator, ExportLimit, api};
 use service::{
     http::{Listeners, ServerSettings, admin::Readiness, serve, serve_admin},
     outbox::Relay,
-    shutdown::spawn_essential,
+    shutdown::spawn_critical,
     startup::{Started, Startup},
     telemetry::describe_service,
 };
@@ -125,7 +125,7 @@ impl App {
                 .until(shutdown.clone()),
         );
         let admin = tokio::spawn(serve_admin(self.admin, readiness, ended.clone()));
-        let relay = spawn_essential("relay", &shutdown, {
+        let relay = spawn_critical("relay", &shutdown, {
             let (pool, answered) = (self.pool.clone(), answered.clone());
             let (startup, started, relay) = (self.startup, self.started, self.relay);
             async move {

@@ -13,7 +13,7 @@ use std::{sync::Arc, time::Duration};
 
 use backoff::SharedBackoff;
 use bus::SharedBus;
-use service::shutdown::spawn_essential;
+use service::shutdown::spawn_critical;
 use sqlx::PgPool;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -106,7 +106,7 @@ impl Scheduler {
 
     /// Runs until the token is cancelled, then waits for the batches in progress.
     pub async fn run(&self, shutdown: CancellationToken) {
-        let everything = spawn_essential(
+        let everything = spawn_critical(
             "full claims",
             &shutdown,
             self.clone().claim_from_start(shutdown.clone()),

@@ -30,7 +30,7 @@ pub fn on_signal() -> std::io::Result<CancellationToken> {
 /// Spawns a task that the process cannot run without. If it panics, the process drains and ends
 /// with an error, which the owner of the handle returns, so that it is restarted. A task that may
 /// fail on its own (one request, one batch) is spawned by `tokio::spawn`.
-pub fn spawn_essential<T: Send + 'static>(
+pub fn spawn_critical<T: Send + 'static>(
     name: &'static str,
     shutdown: &CancellationToken,
     task: impl Future<Output = T> + Send + 'static,
@@ -63,17 +63,17 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn drains_process_when_essential_task_panics() {
+    async fn drains_process_when_critical_task_panics() {
         let shutdown = CancellationToken::new();
-        let task = spawn_essential("test", &shutdown, async { panic!("on purpose") });
+        let task = spawn_critical("test", &shutdown, async { panic!("on purpose") });
         task.await.expect_err("a panic");
         assert!(shutdown.is_cancelled());
     }
 
     #[tokio::test]
-    async fn does_not_drain_when_essential_task_ends() {
+    async fn does_not_drain_when_critical_task_ends() {
         let shutdown = CancellationToken::new();
-        spawn_essential("test", &shutdown, async {}).await.expect("no panic");
+        spawn_critical("test", &shutdown, async {}).await.expect("no panic");
         assert!(!shutdown.is_cancelled());
     }
 
