@@ -54,6 +54,10 @@ done
 [ -z "$sent_until" ] || [[ $sent_until =~ ^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$ ]] || fail "--sent-until: expected a time such as 2025-01-01T12:00:00Z"
 [ -z "$sent_until" ] || $repair || fail '--sent-until needs --repair, because it changes what is sent'
 require psql pg_dump
+# Checked before anything is changed.
+if $repair; then
+    command -v "$program" >/dev/null || fail "$program is not installed: set REMINDER_SERVICE to the program of reminder-service"
+fi
 umask 077
 scratch=$(mktemp -d "$work/.reconcile.XXXXXX")
 trap 'rm -rf "$scratch"' EXIT
@@ -120,15 +124,15 @@ fi
 # Runs a command of reminder-service on the reminders database.
 reminder_service() (
     connect_to reminder
+    unset DATABASE_URL DATABASE_URL_FILE DB_{HOST,PORT,NAME,USER,PASS}_FILE
     export DB_HOST=$PGHOST DB_PORT=$PGPORT DB_NAME=$PGDATABASE DB_USER=$PGUSER DB_PASS=$PGPASSWORD
-    exec env -u DATABASE_URL "$program" "$@"
+    exec "$program" "$@"
 )
 
 # Publishes the events that repair the differences of reminders. reminder-service has the command,
 # because it alone knows how an event is written.
 publish_again() {
     [ -s "$scratch/findings" ] || return 0
-    command -v "$program" >/dev/null || fail "$program is not installed: set REMINDER_SERVICE to the program of reminder-service"
     ask reminder <<SQL >"$scratch/differences" && reminder_service republish "$scratch/differences"
 create temp table finding (kind text, id uuid, user_id text, user_email text, known bigint);
 \\copy finding from '$scratch/findings'

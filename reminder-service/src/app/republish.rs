@@ -10,6 +10,7 @@ use anyhow::Context;
 use clap::Parser;
 use db::DbSettings;
 use env_config::Env;
+use service::cli;
 use uuid::Uuid;
 
 use crate::{
@@ -20,7 +21,7 @@ use crate::{
 /// Write events of reminders that event-service does not have as they are
 ///
 /// Writes an event to the outbox for each of some differences between reminders and event-service's
-/// notifications, in one transaction. reminder-service publishes them as soon as it runs. The
+/// notifications, 500 in each transaction. reminder-service publishes them as soon as it runs. The
 /// command may be repeated without harm. restore-reconcile.sh compares the databases after a
 /// restore, and runs it.
 ///
@@ -56,14 +57,14 @@ pub(crate) async fn run(arguments: &Arguments, env: &dyn Env) -> anyhow::Result<
     let mut progress = Lines { done: 0, total: differences.len() };
     let counts = republish_reminders(&pool, &differences, arguments.dry_run, &mut progress)
         .await
-        .context("nothing was written")?;
-    println!(
+        .context("stopped; finished batches are written, run the command again")?;
+    cli::print(&format!(
         "{}: {} reminder:updated, {} reminder:deleted; {} reminders changed meanwhile",
         if arguments.dry_run { "would write" } else { "wrote" },
         counts.updated,
         counts.deleted,
         counts.changed,
-    );
+    ))?;
     anyhow::ensure!(
         counts.failed == 0,
         "the events of {} reminders cannot be written (see above)",
@@ -97,10 +98,10 @@ struct Lines {
 impl Progress for Lines {
     fn done(&mut self, differences: usize) {
         self.done += differences;
-        eprintln!("{} of {} differences", self.done, self.total);
+        cli::complain(&format!("{} of {} differences", self.done, self.total));
     }
 
     fn failed(&mut self, id: Uuid, problem: &Problem) {
-        eprintln!("reminder {id}: its event cannot be written: {problem}");
+        cli::complain(&format!("reminder {id}: its event cannot be written: {problem}"));
     }
 }

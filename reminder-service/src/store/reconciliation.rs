@@ -9,21 +9,26 @@ use uuid::Uuid;
 use super::row::Row;
 use crate::domain::reminder::Reminder;
 
-/// Raises the versions of reminders to the given ones. Those that are higher stay.
+/// Raises the versions of reminders, each given by its id and user, to the given ones. Those that
+/// are higher stay.
 ///
 /// # Errors
 /// If the statement fails.
 pub async fn raise_versions(
     connection: &mut PgConnection,
-    ids: &[Uuid],
-    versions: &[i64],
+    needed: &[(Uuid, &str, i64)],
 ) -> Result<(), sqlx::Error> {
+    let ids: Vec<Uuid> = needed.iter().map(|(id, ..)| *id).collect();
+    let users: Vec<&str> = needed.iter().map(|(_, user_id, _)| *user_id).collect();
+    let versions: Vec<i64> = needed.iter().map(|(.., version)| *version).collect();
     sqlx::query!(
         "update reminders set version = needed.version
-         from unnest($1::uuid[], $2::bigint[]) as needed (id, version)
-         where reminders.id = needed.id and reminders.version < needed.version",
-        ids,
-        versions,
+         from unnest($1::uuid[], $2::text[], $3::bigint[]) as needed (id, user_id, version)
+         where reminders.id = needed.id and reminders.user_id = needed.user_id
+             and reminders.version < needed.version",
+        &ids,
+        &users as &[&str],
+        &versions,
     )
     .execute(connection)
     .await?;

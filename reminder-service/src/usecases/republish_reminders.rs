@@ -55,29 +55,29 @@ pub trait Progress {
     fn failed(&mut self, id: Uuid, problem: &Problem);
 }
 
-/// Writes the events that repair differences to the outbox, in one transaction. The relay of any
-/// process of the service publishes them. A dry run counts them and changes nothing.
+/// Writes the events that repair differences to the outbox, a batch in each transaction, so that no
+/// reminder stays locked for the whole run. The relay of any process of the service publishes
+/// them. A dry run counts them and changes nothing.
 ///
 /// # Errors
-/// If a statement fails; nothing is changed then.
+/// If a statement fails. Finished batches are written; a repeated run does no harm.
 pub async fn republish_reminders<P: Progress + Send>(
     pool: &PgPool,
     differences: &[Difference],
     is_dry_run: bool,
     progress: &mut P,
 ) -> Result<Republished, Error> {
-    let mut transaction = pool.begin().await?;
     let mut run = Run { is_dry_run, counts: Republished::default(), progress };
     for batch in differences.chunks(BATCH) {
+        let mut transaction = pool.begin().await?;
         let (unknown, known): (Vec<&Difference>, Vec<&Difference>) =
             batch.iter().partition(|difference| difference.kind == Kind::Unknown);
         run.update(&mut transaction, &known).await?;
         run.delete(&mut transaction, &unknown).await?;
+        transaction.commit().await?;
         run.progress.done(batch.len());
     }
-    let counts = run.counts;
-    transaction.commit().await?;
-    Ok(counts)
+    Ok(run.counts)
 }
 
 struct Run<'a, P> {
@@ -96,12 +96,14 @@ impl<P: Progress + Send> Run<'_, P> {
         if differences.is_empty() {
             return Ok(());
         }
-        let (raised, versions): (Vec<Uuid>, Vec<i64>) = differences
+        let raised: Vec<_> = differences
             .iter()
-            .filter_map(|difference| Some((difference.id, difference.needed_version()?)))
-            .unzip();
+            .filter_map(|difference| {
+                Some((difference.id, difference.user_id.as_str(), difference.needed_version()?))
+            })
+            .collect();
         if !self.is_dry_run && !raised.is_empty() {
-            reconciliation::raise_versions(connection, &raised, &versions).await?;
+            reconciliation::raise_versions(connection, &raised).await?;
         }
         let by_id: HashMap<Uuid, &Difference> =
             differences.iter().map(|difference| (difference.id, *difference)).collect();

@@ -190,7 +190,7 @@ fn describe<S: Service>(form: ConfigCommand, env: &dyn Env) -> ExitCode {
 ///
 /// # Errors
 /// If the line cannot be written for another reason.
-fn print(line: &str) -> io::Result<()> {
+pub fn print(line: &str) -> io::Result<()> {
     match writeln!(io::stdout().lock(), "{line}") {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         result => result,
@@ -198,7 +198,7 @@ fn print(line: &str) -> io::Result<()> {
 }
 
 /// Writes a line to stderr, if possible. `eprintln!` would panic if stderr is closed.
-fn complain(line: &str) {
+pub fn complain(line: &str) {
     let _unwritable = writeln!(io::stderr().lock(), "{line}");
 }
 

@@ -15,7 +15,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::cli::EXIT_CONFIG;
+use crate::cli::{EXIT_CONFIG, complain};
 
 /// Time limit of the response. The readiness check queries the database with its own limit of 2 s.
 const LIMIT: Duration = Duration::from_secs(3);
@@ -27,7 +27,7 @@ pub(crate) async fn run(name: &str, ready: bool, env: &dyn Env) -> ExitCode {
     let admin = match env_config::read(env, address) {
         Ok(admin) => admin,
         Err(report) => {
-            eprintln!("{name}: {report}");
+            complain(&format!("{name}: {report}"));
             return ExitCode::from(EXIT_CONFIG);
         }
     };
@@ -35,7 +35,7 @@ pub(crate) async fn run(name: &str, ready: bool, env: &dyn Env) -> ExitCode {
     match timeout(LIMIT, request(admin, path)).await.unwrap_or_else(|_| bail_in_time()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("{name}: http://{admin}{path}: {error:#}");
+            complain(&format!("{name}: http://{admin}{path}: {error:#}"));
             ExitCode::FAILURE
         }
     }
