@@ -229,6 +229,23 @@ mod tests {
 
     use super::*;
 
+    /// A crate that is not listed logs nothing below the level of foreign crates.
+    #[test]
+    fn lists_every_crate_as_own_target() {
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let manifest = std::fs::read_to_string(root.join("Cargo.toml")).expect("the manifest");
+        let (_, members) = manifest.split_once("members = [").expect("the members");
+        let (members, _) = members.split_once(']').expect("the end of the members");
+        let folders = members.split('"').skip(1).step_by(2);
+        for folder in folders.filter(|folder| !folder.starts_with("tests/")) {
+            let manifest = std::fs::read_to_string(root.join(folder).join("Cargo.toml"));
+            let manifest = manifest.expect("the manifest of a member");
+            let (_, name) = manifest.split_once("name = \"").expect("a name");
+            let name = name.split('"').next().unwrap_or_default().replace('-', "_");
+            assert!(OWN_TARGETS.contains(&name.as_str()), "{name} is missing in OWN_TARGETS");
+        }
+    }
+
     #[test]
     fn never_prints_a_malformed_collector() {
         for address in ["http//user:hunter2@collector", "hunter2", "ftp://hunter2/"] {
