@@ -41,9 +41,9 @@ pub(super) fn of_value<T: DeserializeOwned>(value: &Value, error: &Error) -> Str
     if field.is_empty() { format!("it {problem}") } else { format!("{field}: {problem}") }
 }
 
-/// Returns `true` if a text may quote a value.
+/// Returns `true` if a text may quote a value, between quotation marks or after a colon.
 fn quotes(text: &str) -> bool {
-    text.contains(['`', '"'])
+    text.contains(['`', '"', ':'])
 }
 
 fn malformed() -> String {
