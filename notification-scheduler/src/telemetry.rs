@@ -31,11 +31,11 @@ pub(crate) const METRICS: &[Metric] = &[
         "Occurrences cancelled because their notification was deleted or erased",
     ),
     Metric::counter(
-        "reminders_scheduler_over_share_total",
+        "reminders_scheduler_rate_limited_total",
         "Claimed occurrences returned because their user exceeded their share",
     ),
     Metric::gauge(
-        "reminders_scheduler_pace",
+        "reminders_scheduler_user_rate_limit",
         "Occurrences of one user released per second; falls while the topic is slow",
     ),
     Metric::counter(

@@ -287,7 +287,7 @@ def _scheduler():
         (count("reminders_scheduler_leases_expired_total"), "lease expired"),
         (count("reminders_scheduler_stale_total"), "published again"),
         (count("reminders_scheduler_settled_before_mark_total"), "outcome before the mark"),
-        (count("reminders_scheduler_over_share_total"), "user exceeds the share"),
+        (count("reminders_scheduler_rate_limited_total"), "user exceeds the share"),
         (count("reminders_scheduler_orphans_total"), "notification deleted"),
         (count("reminders_scheduler_unreadable_total"), "unreadable, quarantined"),
     ]
@@ -321,7 +321,7 @@ def _scheduler():
                 series("Failures", failures),
                 series(
                     "Share of one user",
-                    [(f"min({selector('reminders_scheduler_pace')})", "releases a second")],
+                    [(f"min({selector('reminders_scheduler_user_rate_limit')})", "releases a second")],
                     about="Falls below USER_RELEASES_PER_SECOND while the topic is slow.",
                 ),
                 series("Series", recurring, width=12),

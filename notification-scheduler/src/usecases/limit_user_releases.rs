@@ -70,7 +70,7 @@ impl ReleaseLimits {
     pub(crate) fn record_publish(&self, messages: usize, took: Duration, succeeded: bool) {
         let mut state = self.state();
         state.record_publish(messages, took, succeeded, Instant::now());
-        metrics::gauge!("reminders_scheduler_pace").set(state.rate.per_second());
+        metrics::gauge!("reminders_scheduler_user_rate_limit").set(state.rate.per_second());
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

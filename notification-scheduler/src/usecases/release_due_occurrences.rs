@@ -55,7 +55,7 @@ impl Releaser {
     pub(crate) async fn return_excess(&self, batch: &mut Batch) {
         let excess = self.limits.split_off_excess(batch);
         if !excess.is_empty() {
-            metrics::counter!("reminders_scheduler_over_share_total")
+            metrics::counter!("reminders_scheduler_rate_limited_total")
                 .increment(excess.len() as u64);
             self.return_leases(&excess, PublishStatus::NotPublished).await;
         }
