@@ -17,10 +17,13 @@ use crate::store::catalogue::{self, Cursor, EventFilter, EventRow};
 #[into_params(parameter_in = Query)]
 pub(super) struct EventsQuery {
     /// Only events of this user.
+    #[param(pattern = r"^[^\x00]*$")]
     user_id: Option<String>,
     /// Only events of this item.
+    #[param(pattern = r"^[^\x00]*$")]
     item_id: Option<String>,
     /// Only events of this type, such as `reminder:created`.
+    #[param(pattern = r"^[^\x00]*$")]
     r#type: Option<String>,
     /// Only events at or after this time.
     from: Option<DateTime<Utc>>,

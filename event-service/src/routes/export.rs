@@ -44,7 +44,7 @@ type ExportError = Box<dyn std::error::Error + Send + Sync>;
     path = "/users/{userId}/export",
     operation_id = "exportUser",
     tag = "catalogue",
-    params(("userId" = String, Path, description = "Id of the user")),
+    params(("userId" = String, Path, description = "Id of the user", pattern = r"^[^\x00]*$")),
     responses(
         (status = 200, body = Export, description = "The user's data"),
         (

@@ -67,7 +67,11 @@ pub(super) struct Timeline {
     path = "/timeline/{reminderId}",
     operation_id = "getTimeline",
     tag = "catalogue",
-    params(("reminderId" = String, Path, description = "Id of the reminder")),
+    params((
+        "reminderId" = String, Path,
+        description = "Id of the reminder",
+        pattern = r"^[^\x00]*$"
+    )),
     responses(
         (status = 200, body = Timeline, description = "The history of the reminder"),
         (status = 404, body = ErrorBody, description = "`NOT_FOUND`: the reminder is unknown"),

@@ -61,8 +61,10 @@ words! {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Recurrence {
     /// An RFC 5545 RRULE value, such as `FREQ=DAILY;COUNT=3`.
+    #[cfg_attr(feature = "openapi", schema(max_length = 1000))]
     pub rrule: String,
     /// Instances that are left out, as local date-times.
+    #[cfg_attr(feature = "openapi", schema(value_type = Vec<Exdate>, max_items = 1000))]
     #[serde(default)]
     pub exdates: Vec<String>,
     /// Policy for local times that do not exist.
@@ -72,6 +74,13 @@ pub struct Recurrence {
     #[serde(default)]
     pub fold: FoldPolicy,
 }
+
+/// Local date-time of an instance that is left out, such as `2026-03-01T08:00:00`.
+#[cfg(feature = "openapi")]
+#[derive(utoipa::ToSchema)]
+#[schema(max_length = 40)]
+#[expect(dead_code, reason = "describes the entries of a list of texts")]
+struct Exdate(String);
 
 /// Content of a notification, which is passed on unchanged from the reminder to the device.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

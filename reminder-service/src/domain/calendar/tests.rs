@@ -48,6 +48,15 @@ fn every(rrule: &str, exdates: &[&str]) -> Option<Recurrence> {
     })
 }
 
+/// An import stores up to 1,000 entries in one transaction, which must not wait for rules.
+#[test]
+fn computes_last_date_with_details() {
+    let recurrence = every("FREQ=DAILY;COUNT=10000", &[]);
+    let single = entry(1, "1", "2026-05-01T08:00:00Z", "UTC", "Tablets");
+    let details = Entry { recurrence, ..single }.details().expect("a reminder");
+    assert!(details.schedule.has_computed_last());
+}
+
 fn refused(line: usize, uid: &str, summary: &str, reason: &str) -> Refused {
     let (uid, summary) = (Some(uid.to_owned()), Some(summary.to_owned()));
     Refused { line, uid, summary, reason: reason.to_owned() }

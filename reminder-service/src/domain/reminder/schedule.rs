@@ -118,6 +118,12 @@ impl Schedule {
         })
     }
 
+    /// Returns `true` if the last delivery was computed already.
+    #[cfg(test)]
+    pub(crate) fn has_computed_last(&self) -> bool {
+        self.last_at.get().is_some()
+    }
+
     /// Checks that the schedule has an occurrence at all.
     ///
     /// # Errors
