@@ -43,7 +43,7 @@ pub(super) fn of_value<T: DeserializeOwned>(value: &Value, error: &Error) -> Str
 
 /// Returns `true` if a text may quote a value, between quotation marks or after a colon.
 fn quotes(text: &str) -> bool {
-    text.contains(['`', '"', ':'])
+    text.contains(['`', '"']) || text.contains(": ")
 }
 
 fn malformed() -> String {
