@@ -54,10 +54,6 @@ done
 [ -z "$sent_until" ] || [[ $sent_until =~ ^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$ ]] || fail "--sent-until: expected a time such as 2025-01-01T12:00:00Z"
 [ -z "$sent_until" ] || $repair || fail '--sent-until needs --repair, because it changes what is sent'
 require psql pg_dump
-# Checked before anything is changed.
-if $repair; then
-    command -v "$program" >/dev/null || fail "$program is not installed: set REMINDER_SERVICE to the program of reminder-service"
-fi
 umask 077
 scratch=$(mktemp -d "$work/.reconcile.XXXXXX")
 trap 'rm -rf "$scratch"' EXIT
@@ -211,6 +207,10 @@ report unapplied 'occurrences whose outcome never reached event-service' 'outcom
 without=$(grep -cvxFf <(cut -f 1 "$scratch/addresses") "$scratch/users" || true)
 [ "$without" = 0 ] || printf '%8d  users of these whose e-mail address is not stored: no e-mail until they change the reminder\n' "$without"
 
+# Checked before anything is changed.
+if $repair && [ -s "$scratch/findings" ]; then
+    command -v "$program" >/dev/null || fail "$program is not installed: set REMINDER_SERVICE to the program of reminder-service"
+fi
 if [ -n "$sent_until" ]; then
     # The scheduler then ends them as expired, and creates the next occurrences of their series.
     ended=$(ask notification -c "with passed as (update occurrences set expires_at = due_at
