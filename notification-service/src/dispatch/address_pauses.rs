@@ -58,7 +58,7 @@ impl AddressPauses {
         let wait =
             if entry.is_probed { PROBING } else { entry.until.saturating_duration_since(now) };
         let fails_persistently = entry.failures >= PERSISTENT;
-        (!wait.is_zero()).then(|| AddressPause { wait, reason: entry.reason, fails_persistently })
+        (!wait.is_zero()).then_some(AddressPause { wait, reason: entry.reason, fails_persistently })
     }
 
     /// Notes that an attempt to an address starts: after a pause there is one at a time.
