@@ -16,15 +16,13 @@ use crate::{
     service::{Service, bus, least, least_with},
 };
 
-/// Ignores the progress.
+/// Ignores the progress. A failed event is counted in the result.
 struct Quiet;
 
 impl Progress for Quiet {
     fn done(&mut self, _: usize) {}
 
-    fn failed(&mut self, id: Uuid, problem: &Problem) {
-        panic!("{id}: {problem}");
-    }
+    fn failed(&mut self, _: Uuid, _: &Problem) {}
 }
 
 /// Writes the events of differences, given as lines with blanks for tabs.
@@ -66,7 +64,7 @@ async fn republishes_same_data_as_creation() {
     let service = restarted(service).await;
 
     let [updated] = <[Envelope; 1]>::try_from(receive(&bus, 1).await).expect("one event");
-    assert_eq!(summary(&[updated.clone()]), [(EventType::ReminderUpdated, 1)]);
+    assert_eq!(summary(std::slice::from_ref(&updated)), [(EventType::ReminderUpdated, 1)]);
     assert_eq!(updated.data, created.data);
     assert_eq!((updated.user_id, updated.user_email), (created.user_id, created.user_email));
     assert_eq!((updated.item_id, updated.schema), (created.item_id, created.schema));
