@@ -159,7 +159,7 @@ impl ErrorDetail {
     }
 }
 
-/// A refusal or a failure. [`super::api`] adds the request id to its body.
+/// A refusal or a failure. The layers of `rest::api` add the request id to its body.
 #[derive(Debug, Clone)]
 pub struct ApiError {
     /// Reason code.
