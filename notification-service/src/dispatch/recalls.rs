@@ -1,9 +1,10 @@
-//! Recalls of deliveries that were revised or cancelled while a process holds them in memory.
+//! Recalls of claims whose deliveries were revised or cancelled while a process holds them in
+//! memory.
 //!
 //! A revision of a claimed delivery writes a recall in the same transaction. The process that
 //! holds the delivery polls the recalls, and at once after a revision of its own, and releases a
 //! recalled delivery whose attempt has not begun. The ledger then ends it, or hands it out again
-//! with its new content.
+//! with its new content, under a new fence token.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -12,8 +13,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::polled_rows::{PolledRows, Table};
 use crate::{
-    domain::delivery::Delivery,
-    store::recalls::{self, OccurrenceOnChannel},
+    domain::delivery::{Delivery, DeliveryKey},
+    store::recalls,
 };
 
 #[derive(Debug)]
@@ -21,15 +22,15 @@ struct RecallsTable;
 
 impl Table for RecallsTable {
     const ROWS: &'static str = "recalls";
-    type Key = OccurrenceOnChannel;
-    /// Version from which on deliveries are not recalled.
-    type Value = i64;
+    type Key = DeliveryKey;
+    /// Fence token of the recalled claim.
+    type Value = i32;
 
     async fn read(
         pool: &PgPool,
         window: Duration,
         limit: i64,
-    ) -> Result<HashMap<OccurrenceOnChannel, i64>, sqlx::Error> {
+    ) -> Result<HashMap<DeliveryKey, i32>, sqlx::Error> {
         Ok(recalls::within(pool, window, limit).await?.into_iter().collect())
     }
 
@@ -38,15 +39,14 @@ impl Table for RecallsTable {
     }
 }
 
-/// Deliveries that were recalled lately, as of the last poll.
+/// Claims that were recalled lately, as of the last poll.
 #[derive(Debug, Default)]
 pub struct Recalls(PolledRows<RecallsTable>);
 
 impl Recalls {
     /// Returns `true` if a delivery was revised or cancelled after it was claimed.
     pub(super) fn contains(&self, delivery: &Delivery) -> bool {
-        let key = (delivery.key.occurrence_id, delivery.key.channel);
-        self.0.get(&key, |version| delivery.dispatch.version < *version).unwrap_or(false)
+        self.0.get(&delivery.key, |fence| delivery.fence == *fence).unwrap_or(false)
     }
 
     /// Requests a poll now: a transaction of this process may have recalled deliveries.

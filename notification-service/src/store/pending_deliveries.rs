@@ -27,6 +27,8 @@ pub struct PendingDelivery {
     pub state: DeliveryState,
     /// `true` if a process holds the delivery under a lease.
     pub leased: bool,
+    /// Fence token of its latest claim.
+    pub fence: i32,
     /// Number of attempts made.
     pub attempts: i32,
     /// Time until which the delivery was deferred, if it was.
@@ -39,8 +41,9 @@ macro_rules! pending {
     ($row:expr) => {{
         let row = $row;
         let (channel, state) = (row.channel.parse(), row.state.parse());
-        let (device_id, leased, attempts, deferred_until) =
-            (row.device_id, row.leased, row.attempts, row.deferred_until.map(StoredTime::nearest));
+        let (device_id, leased, fence) = (row.device_id, row.leased, row.fence);
+        let (attempts, deferred_until) =
+            (row.attempts, row.deferred_until.map(StoredTime::nearest));
         let occurrence_id = row.occurrence_id;
         let (Ok(channel), Ok(state)) = (channel, state) else {
             payload::note("deliveries", occurrence_id);
@@ -48,7 +51,7 @@ macro_rules! pending {
         };
         let (dispatch, _) = dispatch!(row);
         let key = DeliveryKey { occurrence_id, channel, device_id };
-        Some(PendingDelivery { key, dispatch, state, leased, attempts, deferred_until })
+        Some(PendingDelivery { key, dispatch, state, leased, fence, attempts, deferred_until })
     }};
 }
 
@@ -64,65 +67,83 @@ pub struct PreferenceChange<'a> {
     pub until: Option<DateTime<Utc>>,
 }
 
-/// Returns and locks up to `limit` deliveries of a user that no process holds and that a change of
-/// preferences affects.
+/// Deliveries that a change of preferences affects.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Affected {
+    /// Keys of deliveries, to be locked.
+    pub keys: Vec<DeliveryKey>,
+    /// `true` if there may be more of them.
+    pub has_more: bool,
+}
+
+/// Returns the deliveries of a user that a change of preferences affects: up to `limit` that no
+/// process holds, and all that a process holds on a channel that is switched off. Both come from
+/// one snapshot, so that a delivery which is claimed or released meanwhile is found once.
+///
+/// Those held are looked up among those whose leases end within twice `takeover`, the length of a
+/// lease: their number is bounded by the permits of all processes.
 ///
 /// # Errors
 /// If the statement fails.
-pub async fn changed_by(
-    connection: &mut PgConnection,
+pub async fn affected_by(
+    executor: impl PgExecutor<'_>,
     change: PreferenceChange<'_>,
+    takeover: Duration,
     limit: i64,
-) -> Result<Vec<PendingDelivery>, sqlx::Error> {
+) -> Result<Affected, sqlx::Error> {
     let rows = sqlx::query!(
-        r#"select d.occurrence_id, d.channel, d.device_id, d.state, d.attempts, d.deferred_until as "deferred_until: StoredTime",
-               false as "leased!", p.user_id, p.user_email, p.version, p.source, p.item_id,
-               p.due_at as "due_at: StoredTime", p.expires_at as "expires_at: StoredTime", p.payload::text as "payload!", p.deliveries, p.traceparent
-           from (
-                   select occurrence_id, channel, device_id from deliveries
-                   where user_id = $1 and state in ('pending', 'deferred') and not leased and withdrawn is null
-                     and (channel = any($2) or (state = 'deferred' and case when $3::timestamptz is null then next_attempt_at > now()
-                         else deferred_until is distinct from $3 end))
-                   limit $4
-               ) as it
-               join deliveries as d using (occurrence_id, channel, device_id)
-               join dispatches as p using (occurrence_id)
-           where d.state in ('pending', 'deferred') and not d.leased and d.withdrawn is null
-           order by d.occurrence_id, d.channel, d.device_id
-           for update of d"#,
+        r#"(select occurrence_id as "occurrence_id!", channel as "channel!", device_id as "device_id!", false as "held!"
+            from deliveries
+            where user_id = $1 and state in ('pending', 'deferred') and not leased and withdrawn is null
+              and (channel = any($2) or (state = 'deferred' and case when $3::timestamptz is null then next_attempt_at > now()
+                  else deferred_until is distinct from $3 end))
+            limit $5)
+           union all
+           select occurrence_id, channel, device_id, true
+           from deliveries
+           where channel = any($2) and state in ('pending', 'deferred') and next_attempt_at <= now() + 2 * $4::interval
+             and leased and user_id = $1 and withdrawn is null"#,
         change.user_id,
         change.unwanted as &[&str],
         change.until,
+        interval(takeover),
         limit,
     )
-    .fetch_all(connection)
+    .fetch_all(executor)
     .await?;
-    Ok(rows.into_iter().filter_map(|row| pending!(row)).collect())
+    let has_more = rows.iter().filter(|row| !row.held).count() as i64 >= limit;
+    let keys = rows.into_iter().filter_map(|row| {
+        let Ok(channel) = row.channel.parse() else {
+            payload::note("deliveries", row.occurrence_id);
+            return None;
+        };
+        Some(DeliveryKey { occurrence_id: row.occurrence_id, channel, device_id: row.device_id })
+    });
+    Ok(Affected { keys: keys.collect(), has_more })
 }
 
-/// Returns and locks the deliveries of a user on channels that are switched off and that a process
-/// holds. They are looked up among those whose leases end within `takeover`: their number is
-/// bounded by the permits of all processes.
+/// Returns and locks those of some deliveries that have no outcome yet.
 ///
 /// # Errors
 /// If the statement fails.
-pub async fn held_of_user(
+pub async fn lock(
     connection: &mut PgConnection,
-    change: PreferenceChange<'_>,
-    takeover: Duration,
+    keys: &[DeliveryKey],
 ) -> Result<Vec<PendingDelivery>, sqlx::Error> {
+    let (occurrences, channels, devices) = columns(keys);
     let rows = sqlx::query!(
         r#"select d.occurrence_id, d.channel, d.device_id, d.state, d.attempts, d.deferred_until as "deferred_until: StoredTime",
-               d.next_attempt_at > now() as "leased!", p.user_id, p.user_email, p.version, p.source, p.item_id,
+               d.leased and d.next_attempt_at > now() as "leased!", d.fence, p.user_id, p.user_email, p.version, p.source, p.item_id,
                p.due_at as "due_at: StoredTime", p.expires_at as "expires_at: StoredTime", p.payload::text as "payload!", p.deliveries, p.traceparent
-           from deliveries as d join dispatches as p on p.occurrence_id = d.occurrence_id
-           where d.channel = any($2) and d.state in ('pending', 'deferred') and d.next_attempt_at <= now() + $3
-             and d.leased and d.user_id = $1 and d.withdrawn is null
+           from unnest($1::uuid[], $2::text[], $3::uuid[]) as key (occurrence_id, channel, device_id)
+               join deliveries as d using (occurrence_id, channel, device_id)
+               join dispatches as p using (occurrence_id)
+           where d.state in ('pending', 'deferred') and d.withdrawn is null
            order by d.occurrence_id, d.channel, d.device_id
            for update of d"#,
-        change.user_id,
-        change.unwanted as &[&str],
-        interval(takeover),
+        &occurrences,
+        &channels as &[&str],
+        &devices,
     )
     .fetch_all(connection)
     .await?;
@@ -170,7 +191,7 @@ pub async fn deferred_of_items(
     let ids: Vec<&str> = items.iter().map(|item| item.2).collect();
     let rows = sqlx::query!(
         r#"select d.occurrence_id, d.channel, d.device_id, d.state, d.attempts, d.deferred_until as "deferred_until: StoredTime",
-               false as "leased!", p.user_id, p.user_email, p.version, p.source, p.item_id,
+               false as "leased!", d.fence, p.user_id, p.user_email, p.version, p.source, p.item_id,
                p.due_at as "due_at: StoredTime", p.expires_at as "expires_at: StoredTime", p.payload::text as "payload!", p.deliveries, p.traceparent
            from deliveries as d join dispatches as p on p.occurrence_id = d.occurrence_id
            where d.user_id = any($1) and d.state = 'deferred' and not d.leased and d.withdrawn is null
@@ -196,7 +217,7 @@ pub async fn of_occurrences(
 ) -> Result<Vec<PendingDelivery>, sqlx::Error> {
     let rows = sqlx::query!(
         r#"select d.occurrence_id, d.channel, d.device_id, d.state, d.attempts, d.deferred_until as "deferred_until: StoredTime",
-               d.leased and d.next_attempt_at > now() as "leased!", p.user_id, p.user_email, p.version, p.source, p.item_id,
+               d.leased and d.next_attempt_at > now() as "leased!", d.fence, p.user_id, p.user_email, p.version, p.source, p.item_id,
                p.due_at as "due_at: StoredTime", p.expires_at as "expires_at: StoredTime", p.payload::text as "payload!", p.deliveries, p.traceparent
            from deliveries as d join dispatches as p on p.occurrence_id = d.occurrence_id
            where d.occurrence_id = any($1) and d.state in ('pending', 'deferred') and d.withdrawn is null

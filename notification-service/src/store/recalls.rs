@@ -1,42 +1,39 @@
-//! Recalls: deliveries that were revised or cancelled a moment ago while a process held them in
-//! memory.
+//! Recalls: claims of deliveries that were revised or cancelled a moment ago while a process held
+//! them in memory.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 use contract::Channel;
 use sqlx::PgExecutor;
 use uuid::Uuid;
 
 use super::interval;
+use crate::domain::delivery::DeliveryKey;
 
-/// Occurrence on a channel.
-pub type OccurrenceOnChannel = (Uuid, Channel);
+/// Claim of a delivery: its key, and the fence token of the claim.
+pub type ClaimOf = (DeliveryKey, i32);
 
-/// Version that recalls deliveries of every version: they are cancelled.
-pub const EVERY_VERSION: i64 = i64::MAX;
-
-/// Recalls deliveries of versions older than these.
+/// Recalls claims. Each delivery occurs at most once.
 ///
 /// # Errors
 /// If the statement fails.
-pub async fn note(
-    executor: impl PgExecutor<'_>,
-    recalled: &BTreeMap<OccurrenceOnChannel, i64>,
-) -> Result<(), sqlx::Error> {
+pub async fn note(executor: impl PgExecutor<'_>, recalled: &[ClaimOf]) -> Result<(), sqlx::Error> {
     if recalled.is_empty() {
         return Ok(());
     }
-    let ids: Vec<Uuid> = recalled.keys().map(|(id, _)| *id).collect();
-    let channels: Vec<&str> = recalled.keys().map(|(_, channel)| channel.as_str()).collect();
-    let versions: Vec<i64> = recalled.values().copied().collect();
+    let occurrences: Vec<Uuid> = recalled.iter().map(|(key, _)| key.occurrence_id).collect();
+    let channels: Vec<&str> =
+        recalled.iter().map(|(key, _)| Channel::as_str(key.channel)).collect();
+    let devices: Vec<Uuid> = recalled.iter().map(|(key, _)| key.device_id).collect();
+    let fences: Vec<i32> = recalled.iter().map(|(_, fence)| *fence).collect();
     sqlx::query!(
-        "insert into recalls (occurrence_id, channel, version)
-         select * from unnest($1::uuid[], $2::text[], $3::bigint[])
-         on conflict (occurrence_id, channel) do update
-         set version = greatest(recalls.version, excluded.version), at = now()",
-        &ids,
+        "insert into recalls (occurrence_id, channel, device_id, fence)
+         select * from unnest($1::uuid[], $2::text[], $3::uuid[], $4::int[])
+         on conflict (occurrence_id, channel, device_id) do update set fence = excluded.fence, at = now()",
+        &occurrences,
         &channels as &[&str],
-        &versions,
+        &devices,
+        &fences,
     )
     .execute(executor)
     .await?;
@@ -51,18 +48,21 @@ pub async fn within(
     executor: impl PgExecutor<'_>,
     window: Duration,
     limit: i64,
-) -> Result<Vec<(OccurrenceOnChannel, i64)>, sqlx::Error> {
+) -> Result<Vec<ClaimOf>, sqlx::Error> {
     let rows = sqlx::query!(
-        "select occurrence_id, channel, version from recalls where at > now() - $1::interval order by at desc limit $2",
+        "select occurrence_id, channel, device_id, fence from recalls where at > now() - $1::interval order by at desc limit $2",
         interval(window),
         limit,
     )
     .fetch_all(executor)
     .await?;
     // This version holds no delivery of a channel that it does not know.
-    let known = rows
-        .into_iter()
-        .filter_map(|row| Some(((row.occurrence_id, row.channel.parse().ok()?), row.version)));
+    let known = rows.into_iter().filter_map(|row| {
+        let channel = row.channel.parse().ok()?;
+        let key =
+            DeliveryKey { occurrence_id: row.occurrence_id, channel, device_id: row.device_id };
+        Some((key, row.fence))
+    });
     Ok(known.collect())
 }
 

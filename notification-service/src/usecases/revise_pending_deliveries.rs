@@ -39,10 +39,8 @@ use crate::{
     },
     store::{
         self, erasures,
-        pending_deliveries::{self, PendingDelivery, PreferenceChange},
-        preferences,
-        recalls::{self, EVERY_VERSION},
-        revisions,
+        pending_deliveries::{self, Affected, PendingDelivery, PreferenceChange},
+        preferences, recalls, revisions,
     },
 };
 
@@ -131,13 +129,13 @@ pub async fn apply_preferences(
         .collect();
     let until = preferences.quiet_hours.and_then(|quiet| quiet.until(now));
     let change = PreferenceChange { user_id, unwanted: &unwanted, until };
-    let changed = pending_deliveries::changed_by(&mut *transaction, change, PART).await?;
-    let has_more = changed.len() as i64 == PART;
-    let (deferred, mut ended): (Vec<_>, Vec<_>) =
-        changed.into_iter().partition(|delivery| preferences.allows(delivery.key.channel));
-    if !unwanted.is_empty() && !has_more {
-        ended.extend(pending_deliveries::held_of_user(&mut *transaction, change, takeover).await?);
-    }
+    let Affected { keys, has_more } =
+        pending_deliveries::affected_by(&mut *transaction, change, takeover, PART).await?;
+    let locked = pending_deliveries::lock(&mut *transaction, &keys).await?;
+    let (mut deferred, ended): (Vec<_>, Vec<_>) =
+        locked.into_iter().partition(|delivery| preferences.allows(delivery.key.channel));
+    // Others were claimed before they were locked, as their quiet hours had ended.
+    deferred.retain(|delivery| delivery.state == DeliveryState::Deferred);
     let mut messages = cancel(&mut *transaction, &ended, Reason::OptedOut, now).await?;
     messages.extend(defer(&mut *transaction, &deferred, until, now).await?);
     Ok(Revised { messages, has_more })
@@ -234,7 +232,7 @@ async fn without_erased_users<'a>(
 }
 
 /// Writes the newer versions, with their content where a delivery is still pending, and recalls
-/// deliveries of an older version that a process holds in memory.
+/// the deliveries that a process holds in memory.
 async fn rewrite(
     transaction: &mut PgConnection,
     newer: &BTreeMap<Uuid, &Revision>,
@@ -243,10 +241,7 @@ async fn rewrite(
     let users: HashSet<&str> = newer.values().map(|revision| revision.user_id.as_str()).collect();
     let users: Vec<&str> = users.into_iter().collect();
     let preferences = preferences::of_users(&mut *transaction, &users).await?;
-    recall(&mut *transaction, kept, |key| {
-        newer.get(&key.occurrence_id).map_or(0, |revision| revision.version)
-    })
-    .await?;
+    recall(&mut *transaction, kept).await?;
     let pending: HashMap<Uuid, &PendingDelivery> =
         kept.iter().map(|delivery| (delivery.key.occurrence_id, delivery)).collect();
     let new_content = |revision: &Revision| -> Option<SendData> {
@@ -276,7 +271,7 @@ async fn cancel(
         return Ok(Vec::new());
     }
     pending_deliveries::cancel(&mut *transaction, &keys(deliveries), reason).await?;
-    recall(&mut *transaction, deliveries, |_| EVERY_VERSION).await?;
+    recall(&mut *transaction, deliveries).await?;
     let mut messages = Vec::with_capacity(deliveries.len());
     for delivery in deliveries.iter().filter(|delivery| !delivery.leased) {
         let suppressed = DeliveryOutcome::suppressed(reason, now);
@@ -296,15 +291,13 @@ async fn cancel(
     Ok(messages)
 }
 
-/// Recalls deliveries of a version older than `version` from the processes that hold them in
-/// memory.
+/// Recalls deliveries from the processes that hold them in memory.
 async fn recall(
     transaction: &mut PgConnection,
     deliveries: &[PendingDelivery],
-    version: impl Fn(DeliveryKey) -> i64,
 ) -> Result<(), sqlx::Error> {
-    let held = deliveries.iter().filter(|delivery| delivery.leased).map(|delivery| delivery.key);
-    let recalled = held.map(|key| ((key.occurrence_id, key.channel), version(key))).collect();
+    let held = deliveries.iter().filter(|delivery| delivery.leased);
+    let recalled: Vec<_> = held.map(|delivery| (delivery.key, delivery.fence)).collect();
     recalls::note(transaction, &recalled).await
 }
 

@@ -151,10 +151,10 @@ async fn recalls_delivery_in_memory_of_another_process() {
     // As another process applies the change.
     let cancel = "with cancelled as (
             update deliveries set withdrawn = 'DELETED' where occurrence_id = $1
-            returning occurrence_id, channel
+            returning occurrence_id, channel, device_id, fence
         )
-        insert into recalls (occurrence_id, channel, version)
-        select occurrence_id, channel, 4 from cancelled";
+        insert into recalls (occurrence_id, channel, device_id, fence)
+        select occurrence_id, channel, device_id, fence from cancelled";
     sqlx::query(cancel).bind(cancelled.id()).execute(&service.pool).await.expect("cancelled");
 
     assert_eq!(
@@ -162,6 +162,27 @@ async fn recalls_delivery_in_memory_of_another_process() {
         (Some("DELETED".to_owned()), 0)
     );
     assert_eq!(service.pushes("token-1").len(), 1);
+}
+
+/// A recall ends one claim: the delivery is claimed again and sent at once.
+#[tokio::test]
+async fn sends_recalled_delivery_when_claimed_again() {
+    let service = start_busy_service(2_500).await;
+    let recalled = service.publish_due("ada", &[Channel::Push]).await;
+    wait_until_held(&service, &recalled).await;
+    let recall = "insert into recalls (occurrence_id, channel, device_id, fence)
+        select occurrence_id, channel, device_id, fence from deliveries where occurrence_id = $1";
+    sqlx::query(recall).bind(recalled.id()).execute(&service.pool).await.expect("recalled");
+
+    service.wait_for_state(&recalled, Channel::Push, "sent").await;
+    let claims = "select fence from deliveries where occurrence_id = $1";
+    let fence: i32 = sqlx::query_scalar(claims)
+        .bind(recalled.id())
+        .fetch_one(&service.pool)
+        .await
+        .expect("sent");
+    assert_eq!(fence, 1, "claimed once after the recall");
+    assert_eq!(service.pushes("token-1").len(), 2);
 }
 
 /// Returns the states of all published outcomes for each delivery.

@@ -10,7 +10,7 @@ use notification_service::{
         MIGRATOR,
         intake::{self, NewDelivery},
         ledger::{self, Claim, Released, Written},
-        pending_deliveries,
+        pending_deliveries::{self, PreferenceChange},
     },
 };
 use sqlx::PgPool;
@@ -223,6 +223,28 @@ async fn cancels_delivery_at_once_when_unleased() {
             .is_empty()
     );
     assert!(claimed(&pool, 1).await.is_empty());
+}
+
+/// Between a change's look and its locks, one delivery is released and another is claimed.
+#[tokio::test]
+async fn finds_deliveries_claimed_and_released_meanwhile() {
+    let database = support::postgres::migrated("ledger", &MIGRATOR).await;
+    let pool = database.pool().await;
+    write_occurrence(&pool, &[new_id(), new_id()], false).await;
+    let held = claimed(&pool, 1).await.remove(0);
+    let change = PreferenceChange { user_id: "ada", unwanted: &["push"], until: None };
+    let affected =
+        pending_deliveries::affected_by(&pool, change, LEASE, 1).await.expect("looked up");
+    assert_eq!((affected.keys.len(), affected.has_more), (2, true));
+
+    let later = Utc::now() + chrono::TimeDelta::hours(1);
+    let claimed_meanwhile = claimed(&pool, 1).await.remove(0);
+    ledger::release(&pool, &[Released::of(&held, Some(later))]).await.expect("released");
+    let mut transaction = pool.begin().await.expect("a transaction");
+    let locked = pending_deliveries::lock(&mut transaction, &affected.keys).await.expect("locked");
+    let found: HashSet<_> =
+        locked.iter().map(|delivery| (delivery.key, delivery.leased, delivery.fence)).collect();
+    assert_eq!(found, [(held.key, false, 1), (claimed_meanwhile.key, true, 1)].into());
 }
 
 #[tokio::test]
