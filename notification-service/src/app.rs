@@ -25,15 +25,15 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     Config,
     clock::DbClock,
-    consumer::NotificationHandler,
+    consumer::{NotificationHandler, ses_bounces::SesBounceHandler},
     dispatch::Workers,
     routes::{self, AppState, Streams},
-    ses_bounces::SesFeedback,
     store::MIGRATOR,
     tasks::purge_old_rows,
     telemetry::METRICS,
     usecases::{
         accept_occurrences::{AcceptOccurrences, Interruptions},
+        apply_ses_bounces::ApplySesBounces,
         erase_users::EraseUsers,
         republish_outcomes::RepublishOutcomes,
         revise_pending_deliveries::ApplyRevisions,
@@ -224,10 +224,12 @@ impl Work {
         }
         let drained = CancellationToken::new();
         let relay = spawn_critical("relay", &shutdown, relay.run(drained.clone()));
-        let feedback = SesFeedback {
-            pool: pool.clone(),
-            clock: Arc::clone(&clock),
-            relay_handle: relay_handle.clone(),
+        let feedback = SesBounceHandler {
+            apply: ApplySesBounces {
+                pool: pool.clone(),
+                clock: Arc::clone(&clock),
+                relay_handle: relay_handle.clone(),
+            },
             isolation: Isolation::new(Duration::MAX, shutdown.clone()),
         };
         let consume_feedback = consume_feedback(
@@ -291,7 +293,7 @@ async fn consume_feedback(
     bus: SharedBus,
     queue: Option<String>,
     dead_letters_kept: Duration,
-    feedback: SesFeedback,
+    feedback: SesBounceHandler,
     shutdown: CancellationToken,
 ) {
     let Some(queue) = queue else { return };

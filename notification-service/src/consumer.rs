@@ -6,6 +6,7 @@
 //! order and possibly more than once. A repeat changes nothing.
 
 mod requests;
+pub mod ses_bounces;
 
 use bus::{Received, Settlement};
 use service::consumer::{

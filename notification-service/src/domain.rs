@@ -7,4 +7,5 @@ pub mod erasure;
 pub mod events;
 pub mod preferences;
 pub mod revision;
+pub mod ses_notice;
 pub mod suppression;

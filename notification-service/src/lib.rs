@@ -35,7 +35,6 @@ pub mod dispatch;
 pub mod domain;
 pub mod render;
 pub mod routes;
-pub mod ses_bounces;
 pub mod store;
 mod tasks;
 mod telemetry;

@@ -2,6 +2,7 @@
 //! the store and the outbox.
 
 pub mod accept_occurrences;
+pub mod apply_ses_bounces;
 pub mod change_preferences;
 pub mod change_read_marks;
 pub mod erase_users;

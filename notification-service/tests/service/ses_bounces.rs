@@ -4,7 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use bus::{DETAIL_ATTRIBUTE, Message, Receipt, Received, Settlement};
 use contract::{Channel, DeliveryState, EventType};
-use notification_service::{clock::DbClock, ses_bounces::SesFeedback};
+use notification_service::{
+    clock::DbClock, consumer::ses_bounces::SesBounceHandler,
+    usecases::apply_ses_bounces::ApplySesBounces,
+};
 use serde_json::{Value, json};
 use service::{
     consumer::{Handler, isolation::Isolation},
@@ -253,16 +256,16 @@ async fn retries_notice_that_precedes_its_email() {
 }
 
 /// Creates a separate handler, to which tests pass messages directly.
-fn handler(service: &TestService) -> SesFeedback {
+fn handler(service: &TestService) -> SesBounceHandler {
     let (_, relay_handle) =
         Relay::new(service.pool.clone(), service.bus.clone(), "event-topic".to_owned());
     let isolation = Isolation::new(Duration::MAX, CancellationToken::new());
-    SesFeedback {
+    let apply = ApplySesBounces {
         pool: service.pool.clone(),
         clock: Arc::new(DbClock::default()),
         relay_handle,
-        isolation,
-    }
+    };
+    SesBounceHandler { apply, isolation }
 }
 
 fn received(body: String, receive_count: u32) -> Received {

@@ -11,12 +11,11 @@ use architecture::{
 };
 
 /// Services, each with the modules that only it has: providers and their senders, the clock of the
-/// database, a command that renders templates, feedback about sent e-mails; clients of the other
-/// services.
+/// database, a command that renders templates; clients of the other services.
 const SERVICES: [(&str, &[&str]); 4] = [
     ("event-service", &[]),
     ("notification-scheduler", &[]),
-    ("notification-service", &["channels", "clock", "dispatch", "render", "ses_bounces"]),
+    ("notification-service", &["channels", "clock", "dispatch", "render"]),
     ("reminder-service", &["peers"]),
 ];
 

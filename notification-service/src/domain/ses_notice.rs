@@ -1,4 +1,4 @@
-//! Parses the messages that SES publishes about an e-mail. Pure.
+//! Notices that SES publishes about an e-mail.
 //!
 //! There are two forms: events of a configuration set (`eventType`) and notifications of an
 //! identity (`notificationType`). SES's developer guide describes both in "Contents of event data
@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use contract::Reason;
 use serde_json::Value;
 
-use crate::domain::{delivery::address_digest, suppression::SuppressionCause};
+use super::{delivery::address_digest, suppression::SuppressionCause};
 
 /// Plain text that SES publishes when event publishing to a topic is set up.
 const GREETING: &str = "Successfully validated SNS topic";
