@@ -10,7 +10,7 @@ pub(crate) const METRICS: &[Metric] = &[
     ),
     Metric::counter(
         "reminders_circuit_breaker_opened_total",
-        "Times a channel stopped because the provider refused our account, key or settings",
+        "Times a channel stopped because the provider refused its account, key or settings",
     ),
     Metric::gauge(
         "reminders_circuit_breaker_state",

@@ -1,7 +1,10 @@
 //! Outcome of one attempt to deliver. Each kind of failure requires a different reaction of the
 //! ledger, the device registry or the dispatcher.
 
-use std::time::Duration;
+use std::{
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
 use contract::Reason;
 
@@ -45,20 +48,20 @@ pub enum Outcome {
         /// and no clear response was received.
         maybe_delivered: bool,
     },
-    /// The provider does not accept our credentials for this device. The cause is the device (its
+    /// The provider does not accept the credentials for this device. The cause is the device (its
     /// token belongs to another project), unless other devices of its platform are refused too (the
     /// APNs or Web Push key is wrong).
     Refused {
         /// Reason code of the failure.
         reason: Reason,
     },
-    /// Our account, key or settings are wrong, so that every message would fail. The dispatcher
+    /// The account, key or settings are wrong, so that every message would fail. The dispatcher
     /// stops, the backlog is kept and an alarm is raised.
     Misconfigured {
         /// Reason code of the failure.
         reason: Reason,
     },
-    /// Our key was refused before an address was sent, so that no address can be the cause. The
+    /// The key was refused before an address was sent, so that no address can be the cause. The
     /// dispatcher stops immediately.
     KeyRefused {
         /// Reason code of the failure.
@@ -95,13 +98,47 @@ impl Outcome {
     }
 }
 
+/// Least time between two warnings about codes that are not listed.
+const WARN_EVERY: Duration = Duration::from_secs(60);
+/// Time of the last warning about a code that is not listed.
+static LAST_WARNING: Mutex<Option<Instant>> = Mutex::new(None);
+
 /// Returns the catch-all code for a provider's code that is not listed, and logs the provider's
-/// code: nothing else shows it. `may_recur` is `true` if an outage may cause thousands of them.
+/// code: nothing else shows it. It is a warning at most once a minute, and never if `may_recur`: an
+/// outage may cause thousands of them.
 pub(super) fn unrecognised(provider: &'static str, code: &str, may_recur: bool) -> Reason {
-    if may_recur {
-        tracing::debug!(provider, code, "provider returned a code that is not listed");
+    let mut last = LAST_WARNING.lock().unwrap_or_else(PoisonError::into_inner);
+    if !may_recur && is_warning_due(&mut last, Instant::now()) {
+        tracing::warn!(
+            provider,
+            code,
+            "provider returned a code that is not listed; others within a minute are at debug level"
+        );
     } else {
-        tracing::warn!(provider, code, "provider returned a code that is not listed");
+        tracing::debug!(provider, code, "provider returned a code that is not listed");
     }
     Reason::UnrecognisedCode
+}
+
+/// Returns `true`, and notes the time, if the last warning is [`WARN_EVERY`] ago.
+fn is_warning_due(last: &mut Option<Instant>, now: Instant) -> bool {
+    let is_due = last.is_none_or(|last| now.duration_since(last) >= WARN_EVERY);
+    if is_due {
+        *last = Some(now);
+    }
+    is_due
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn warns_of_unlisted_codes_once_a_minute() {
+        let (mut last, start) = (None, Instant::now());
+        let warned: Vec<bool> = [0, 1, 59, 60, 61, 119, 120]
+            .map(|second| is_warning_due(&mut last, start + Duration::from_secs(second)))
+            .into();
+        assert_eq!(warned, [true, false, false, true, false, false, true]);
+    }
 }

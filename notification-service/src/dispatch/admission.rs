@@ -5,7 +5,7 @@
 //! ([`address_pauses`](super::address_pauses)). A circuit breaker
 //! ([`circuit_breaker`](super::circuit_breaker)) opens when more users meet the same failure than
 //! succeed: the breaker of the platform that the failure concerns (APNs, Web Push, Android), or, if
-//! the provider throttles, a breaker of the whole channel. A failure of our account, key or project
+//! the provider throttles, a breaker of the whole channel. A failure of the account, key or project
 //! opens the channel's breaker at once, unless other users succeed. All devices of a user count as
 //! one.
 

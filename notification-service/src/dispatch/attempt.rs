@@ -200,7 +200,7 @@ impl<S: Sender> AttemptRunner<S> {
                 tracing::error!(
                     channel,
                     reason,
-                    "circuit breaker opened: the provider refuses our account, key or settings; \
+                    "circuit breaker opened: the provider refuses the account, key or settings; \
                      deliveries wait, probes continue"
                 );
             }

@@ -175,7 +175,7 @@ fn check(outcome: Outcome) -> Result<(), ApiError> {
         Outcome::Misconfigured { reason } | Outcome::KeyRefused { reason } => {
             tracing::error!(
                 %reason,
-                "FCM refuses our account, key or settings, no device can be registered"
+                "FCM refuses the account, key or settings, no device can be registered"
             );
             Err(ApiError::new(
                 Reason::UpstreamUnavailable,

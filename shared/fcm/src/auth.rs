@@ -36,7 +36,7 @@ const PROVEN_TOKEN_KEPT_FOR: Duration = Duration::from_secs(2);
 /// Failure to get an access token.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum AuthError {
-    /// The token endpoint refuses our account, key or request.
+    /// The token endpoint refuses the account, key or request.
     #[error("the token endpoint refused the service account: {code}")]
     Refused {
         /// Code of the failure.
