@@ -51,7 +51,7 @@ pub async fn cancel(
                  else occurrence_state_of(sent, failed, suppressed, deliveries)
              end,
              outcome_at = case when released_at is null then now() else outcome_at end,
-             reason = case when released_at is null then gone.reason else occurrences.reason end
+             reason = case when released_at is null then cancelled.reason else occurrences.reason end
          from (
              select id, coalesce(cause.reason, 'EDITED') as reason
              from occurrences
@@ -60,8 +60,8 @@ pub async fn cancel(
                and not exists (
                    select from unnest($2::uuid[]) as staying (id) where staying.id = occurrences.id)
              order by id for update of occurrences
-         ) as gone
-         where occurrences.id = gone.id",
+         ) as cancelled
+         where occurrences.id = cancelled.id",
         notifications,
         staying,
         &ids,
@@ -214,7 +214,7 @@ pub async fn count_outcomes(
          select *, occurrence_state_of(sent, failed, suppressed, deliveries), now()
          from unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::int[], $5::int[], $6::int[],
              $7::int[], $8::timestamptz[], $9::text[])
-             as told (id, notification_id, due_at, sent, failed, suppressed, deliveries,
+             as new (id, notification_id, due_at, sent, failed, suppressed, deliveries,
                  outcome_at, reason)
          on conflict (id) do update set
              sent = known.sent + excluded.sent,

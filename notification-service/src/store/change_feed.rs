@@ -82,12 +82,12 @@ pub async fn look(
         Look,
         r#"with snapshot as materialized (select pg_snapshot_xmin(pg_current_snapshot())::text::bigint as xmin),
                recent as (
-                   select it.id, it.state,
-                       snapshot.xmin - ((snapshot.xmin - it.writer + 6442450944) % 4294967296 - 2147483648) as xid
+                   select latest.id, latest.state,
+                       snapshot.xmin - ((snapshot.xmin - latest.writer + 6442450944) % 4294967296 - 2147483648) as xid
                    from snapshot cross join (
                        select id, state, xmin::text::bigint as writer from deliveries
                        where user_id = $1 and id >= $2 order by id desc limit $5
-                   ) as it
+                   ) as latest
                )
            select snapshot.xmin as "horizon!",
                coalesce(bool_or(state <> 'pending' and (xid, id) > ($3, $4) and xid < xmin), false) as "has_changes!",
@@ -120,11 +120,11 @@ pub async fn after(
     let rows = deliveries!(
         "snapshot as materialized (select pg_snapshot_xmin(pg_current_snapshot())::text::bigint as xmin),
          recent as (
-             select it.*, snapshot.xmin - ((snapshot.xmin - it.writer + 6442450944) % 4294967296 - 2147483648) as xid
+             select latest.*, snapshot.xmin - ((snapshot.xmin - latest.writer + 6442450944) % 4294967296 - 2147483648) as xid
              from snapshot cross join (
                  select newest.*, newest.xmin::text::bigint as writer from deliveries as newest
                  where user_id = $1 and id >= $2 order by id desc limit $6
-             ) as it
+             ) as latest
          ),
          scope as materialized (
              select recent.* from recent cross join snapshot

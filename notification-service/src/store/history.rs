@@ -98,12 +98,12 @@ macro_rules! deliveries {
                    d.xid as "xid!"
                from scope as d
                    cross join lateral (
-                       select source, item_id, due_at, expires_at, payload from dispatches as it where it.occurrence_id = d.occurrence_id limit 1
+                       select source, item_id, due_at, expires_at, payload from dispatches as dispatch where dispatch.occurrence_id = d.occurrence_id limit 1
                    ) as p
                    left join inbox_marks as mark on mark.user_id = $1 and mark.occurrence_id = d.occurrence_id
                    cross join lateral (
-                       select min(it.finished_at) as at from deliveries as it
-                       where it.occurrence_id = d.occurrence_id and it.state = 'sent'
+                       select min(sibling.finished_at) as at from deliveries as sibling
+                       where sibling.occurrence_id = d.occurrence_id and sibling.state = 'sent'
                    ) as arrived
                    cross join lateral (
                        select case when mark.occurrence_id is not null then mark.read_at else (
@@ -171,7 +171,7 @@ pub async fn of_user(
     let scan = filter.is_empty().then_some(limit + 1);
     let mut rows = deliveries!(
         "scope as materialized (
-             select it.*, 0::bigint as xid from deliveries as it
+             select delivery.*, 0::bigint as xid from deliveries as delivery
              where user_id = $1 and id < $2 and id >= $3 and ($4::text is null or state = $4) and ($5::text is null or channel = $5)
              order by id desc limit $6
          )",

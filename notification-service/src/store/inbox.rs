@@ -135,8 +135,8 @@ pub async fn read_up_to(
              marked as (
                  update inbox_marks as mark set read_at = now() from bound
                  where mark.user_id = $1 and mark.read_at is null and exists (
-                     select from deliveries as it
-                     where it.occurrence_id = mark.occurrence_id and it.state = 'sent' and it.finished_at <= bound.up_to)
+                     select from deliveries as delivery
+                     where delivery.occurrence_id = mark.occurrence_id and delivery.state = 'sent' and delivery.finished_at <= bound.up_to)
                  returning true
              )
          insert into inboxes as known (user_id)
@@ -165,7 +165,7 @@ pub async fn unread(executor: impl PgExecutor<'_>, user_id: &str) -> Result<Unre
            returned as (
                select from inbox_marks as mark
                where mark.user_id = $1 and mark.read_at is null and exists (
-                   select from deliveries as it where it.occurrence_id = mark.occurrence_id and it.state = 'sent')
+                   select from deliveries as delivery where delivery.occurrence_id = mark.occurrence_id and delivery.state = 'sent')
                limit $2
            )
            select covered.up_to as covered,

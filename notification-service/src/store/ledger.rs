@@ -221,12 +221,12 @@ pub async fn release(executor: impl PgExecutor<'_>, rows: &[Released]) -> Result
     let not_before: Vec<Option<DateTime<Utc>>> = rows.iter().map(|row| row.not_before).collect();
     sqlx::query!(
         "update deliveries as d
-         set leased = false, next_attempt_at = coalesce(it.not_before, now()),
-             reason = case when it.not_before is null then d.reason else coalesce(d.reason, $6) end
+         set leased = false, next_attempt_at = coalesce(released.not_before, now()),
+             reason = case when released.not_before is null then d.reason else coalesce(d.reason, $6) end
          from unnest($1::uuid[], $2::text[], $3::uuid[], $4::int[], $5::timestamptz[])
-             as it (occurrence_id, channel, device_id, fence, not_before)
-         where d.occurrence_id = it.occurrence_id and d.channel = it.channel and d.device_id = it.device_id
-           and d.fence = it.fence and d.state = 'pending' and d.leased",
+             as released (occurrence_id, channel, device_id, fence, not_before)
+         where d.occurrence_id = released.occurrence_id and d.channel = released.channel and d.device_id = released.device_id
+           and d.fence = released.fence and d.state = 'pending' and d.leased",
         &occurrences,
         &channels as &[&str],
         &devices,

@@ -169,7 +169,7 @@ pub async fn hold_deferring(
         .collect();
     let locks: Vec<i32> = locks.into_iter().collect();
     sqlx::query!(
-        "select pg_advisory_xact_lock($1, it.lock) from unnest($2::int[]) with ordinality as it (lock, position) order by position",
+        "select pg_advisory_xact_lock($1, needed.lock) from unnest($2::int[]) with ordinality as needed (lock, position) order by position",
         DEFERRING,
         &locks
     )
@@ -251,10 +251,10 @@ pub async fn cancel(
              finished_at = case when held then d.finished_at else now() end
          from (
              select w.*, w.leased and w.next_attempt_at > now() as held
-             from unnest($1::uuid[], $2::text[], $3::uuid[]) as it (occurrence_id, channel, device_id)
+             from unnest($1::uuid[], $2::text[], $3::uuid[]) as key (occurrence_id, channel, device_id)
                  join deliveries as w using (occurrence_id, channel, device_id)
-         ) as it
-         where d.occurrence_id = it.occurrence_id and d.channel = it.channel and d.device_id = it.device_id",
+         ) as target
+         where d.occurrence_id = target.occurrence_id and d.channel = target.channel and d.device_id = target.device_id",
         &occurrences,
         &channels as &[&str],
         &devices,
@@ -277,8 +277,8 @@ pub async fn defer(
     let (occurrences, channels, devices) = columns(keys);
     sqlx::query!(
         "update deliveries as d set next_attempt_at = coalesce($4, now()), deferred_until = coalesce($4, now())
-         from unnest($1::uuid[], $2::text[], $3::uuid[]) as it (occurrence_id, channel, device_id)
-         where d.occurrence_id = it.occurrence_id and d.channel = it.channel and d.device_id = it.device_id and d.state = 'deferred'",
+         from unnest($1::uuid[], $2::text[], $3::uuid[]) as target (occurrence_id, channel, device_id)
+         where d.occurrence_id = target.occurrence_id and d.channel = target.channel and d.device_id = target.device_id and d.state = 'deferred'",
         &occurrences,
         &channels as &[&str],
         &devices,
@@ -299,9 +299,9 @@ pub async fn extend_expiry(
 ) -> Result<(), sqlx::Error> {
     let (ids, expiries): (Vec<Uuid>, Vec<DateTime<Utc>>) = expiries.iter().copied().unzip();
     sqlx::query!(
-        "update dispatches set expires_at = it.expires_at
-         from unnest($1::uuid[], $2::timestamptz[]) as it (occurrence_id, expires_at)
-         where dispatches.occurrence_id = it.occurrence_id and dispatches.expires_at < it.expires_at",
+        "update dispatches set expires_at = extended.expires_at
+         from unnest($1::uuid[], $2::timestamptz[]) as extended (occurrence_id, expires_at)
+         where dispatches.occurrence_id = extended.occurrence_id and dispatches.expires_at < extended.expires_at",
         &ids,
         &expiries,
     )

@@ -75,12 +75,12 @@ pub async fn superseding(
     let digests: Vec<Vec<u8>> =
         dispatches.iter().map(|dispatch| user_digest(&dispatch.user_id)).collect();
     let rows = sqlx::query!(
-        r#"select it.occurrence_id as "occurrence_id!", e.user_digest is not null as "is_erased!",
+        r#"select incoming.occurrence_id as "occurrence_id!", e.user_digest is not null as "is_erased!",
                r.version as "version?", r.content::text as "content?", r.reason as "reason?"
-           from unnest($1::uuid[], $2::bigint[], $3::timestamptz[], $4::bytea[]) as it (occurrence_id, version, asked_at, user_digest)
-               left join revisions as r on r.occurrence_id = it.occurrence_id
-                   and (r.version > it.version or (r.version = it.version and r.content is null))
-               left join erasures as e on e.user_digest = it.user_digest and e.erased_at >= it.asked_at
+           from unnest($1::uuid[], $2::bigint[], $3::timestamptz[], $4::bytea[]) as incoming (occurrence_id, version, asked_at, user_digest)
+               left join revisions as r on r.occurrence_id = incoming.occurrence_id
+                   and (r.version > incoming.version or (r.version = incoming.version and r.content is null))
+               left join erasures as e on e.user_digest = incoming.user_digest and e.erased_at >= incoming.asked_at
            where r.occurrence_id is not null or e.user_digest is not null"#,
         &ids,
         &versions,

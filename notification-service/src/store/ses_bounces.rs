@@ -82,9 +82,9 @@ pub async fn correct(
     let devices: Vec<Uuid> = failed.iter().map(|(key, _)| key.device_id).collect();
     let reasons: Vec<&str> = failed.iter().map(|(_, reason)| reason.as_str()).collect();
     sqlx::query!(
-        "update deliveries as d set state = 'failed', reason = it.reason, finished_at = $4
-         from unnest($1::uuid[], $2::uuid[], $3::text[]) as it (occurrence_id, device_id, reason)
-         where d.occurrence_id = it.occurrence_id and d.channel = 'email' and d.device_id = it.device_id and d.state = 'sent'",
+        "update deliveries as d set state = 'failed', reason = failure.reason, finished_at = $4
+         from unnest($1::uuid[], $2::uuid[], $3::text[]) as failure (occurrence_id, device_id, reason)
+         where d.occurrence_id = failure.occurrence_id and d.channel = 'email' and d.device_id = failure.device_id and d.state = 'sent'",
         &occurrences,
         &devices,
         &reasons as &[&str],

@@ -68,7 +68,7 @@ pub(super) async fn insert_unleased(
     sqlx::query!(
         "insert into outbox (event_id, body, attributes, lease_until)
          select event_id, body, attributes, '-infinity'
-             from unnest($1::uuid[], $2::text[], $3::jsonb[]) as fact (event_id, body, attributes)
+             from unnest($1::uuid[], $2::text[], $3::jsonb[]) as message (event_id, body, attributes)
          on conflict (event_id) do nothing",
         &ids,
         &bodies as &[&str],
