@@ -180,7 +180,7 @@ pub async fn upsert(
         &occurred,
         &rules as &[Option<serde_json::Value>],
         &acknowledged as &[Option<DateTime<Utc>>],
-        recurrence::time_zone_database(),
+        time_zone::edition(),
     )
     .fetch_all(connection)
     .await?;

@@ -11,7 +11,6 @@
 
 use std::collections::HashMap;
 
-use recurrence::time_zone_database;
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
@@ -47,7 +46,7 @@ fn compute(rows: Vec<StoredSeries>, passed: &[NoLongerPending]) -> NextOccurrenc
         metrics::counter!("reminders_scheduler_series_invalid_total")
             .increment(decoded.unreadable.len() as u64);
     }
-    NextOccurrences::compute(decoded, passed, &time_zone_database())
+    NextOccurrences::compute(decoded, passed, time_zone::edition())
 }
 
 /// Locks the recurring notifications of some claims, in the order of their ids, and computes anew
@@ -86,7 +85,7 @@ pub(super) async fn insert_following(
         store::series::insert(connection, &rows).await.map_err(Error::of(ACTION))?;
     }
     if !moved.is_empty() {
-        let edition = time_zone_database();
+        let edition = time_zone::edition();
         tracing::warn!(
             notifications = moved.len(),
             edition,
@@ -94,7 +93,7 @@ pub(super) async fn insert_following(
         );
         metrics::counter!("reminders_scheduler_series_rescheduled_total")
             .increment(moved.len() as u64);
-        store::series::record_time_zone_database(connection, &moved, &edition)
+        store::series::record_time_zone_database(connection, &moved, edition)
             .await
             .map_err(Error::of(ACTION))?;
     }

@@ -33,7 +33,7 @@ impl TestService {
             insert into occurrences (id, notification_id, due_at, date, expires_at)
             select gen_random_uuid(), id, date + ($2::text::interval - $3::text::interval), date,
                 date + interval '1 year' from made";
-        let edition = recurrence::time_zone_database();
+        let edition = time_zone::edition();
         let query = sqlx::query(sql).bind(rrule).bind(began).bind(due).bind(edition);
         query.execute(&self.pool).await.expect("made");
     }
@@ -153,7 +153,7 @@ async fn states_reason_when_time_zone_data_changed() {
     service.run("update notifications set time_zone_database = '1999a'").await;
     let claimed = service.due.claim(10, None).await.expect("claimed").claimed;
     mark_released(&service.pool, &claimed).await.expect("marked");
-    let edition = recurrence::time_zone_database();
+    let edition = time_zone::edition();
     assert_eq!(service.states().await[1].1.as_deref(), Some("TIME_ZONE_DATA_CHANGED"));
     let noted: String = sqlx::query_scalar("select time_zone_database from notifications")
         .fetch_one(&service.pool)

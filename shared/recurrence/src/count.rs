@@ -6,10 +6,12 @@
 //! evenly, so its instances are counted by arithmetic. Only those that a change shifts are merged
 //! one by one with those that they may coincide with.
 
+use time_zone::{Change, NEAR, Zone};
+
 use crate::{
     expansion::{Counted, END, Expansion},
     search::{Exhausted, Search},
-    zone::{Change, Fold, Gap, NEAR, Zone},
+    zone::{Fold, Gap},
 };
 
 /// Steps for a span, as looking up a change of the clock takes as long as a few checks.
@@ -22,7 +24,7 @@ const FAR: i64 = 4 * NEAR;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Count<'a> {
     expansion: &'a Expansion,
-    zone: &'a Zone,
+    zone: Zone,
     gap: Gap,
     fold: Fold,
 }
@@ -40,7 +42,7 @@ struct Span {
 impl<'a> Count<'a> {
     /// Creates the count. With [`Fold::Both`], the two instants of a repeated local time count as
     /// one occurrence, unless the rule repeats within a day.
-    pub(crate) fn new(expansion: &'a Expansion, zone: &'a Zone, gap: Gap, fold: Fold) -> Self {
+    pub(crate) fn new(expansion: &'a Expansion, zone: Zone, gap: Gap, fold: Fold) -> Self {
         let counts_once = fold == Fold::Both && !expansion.repeats_within_day();
         Self { expansion, zone, gap, fold: if counts_once { Fold::First } else { fold } }
     }

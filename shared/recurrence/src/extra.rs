@@ -1,11 +1,12 @@
 //! Extra dates of a rule (`RDATE`, RFC 5545 §3.8.5.2), as instants.
 
 use chrono::{DateTime, TimeDelta, Utc};
+use time_zone::Zone;
 
 use crate::{
     calendar::{DAY, local_of, seconds_of},
     rule::{Exclusions, ListedDate},
-    zone::{Fold, Gap, Zone},
+    zone::{self, Fold, Gap},
 };
 
 /// Places extra dates in a zone and removes those that are excluded or listed twice. `start` is
@@ -13,7 +14,7 @@ use crate::{
 /// have.
 pub(crate) fn placed(
     dates: &[ListedDate],
-    (zone, gap, fold): (&Zone, Gap, Fold),
+    (zone, gap, fold): (Zone, Gap, Fold),
     exclusions: &Exclusions,
     start: i64,
     below_second: TimeDelta,
@@ -38,7 +39,7 @@ pub(crate) fn placed(
     instants
 }
 
-fn place(local: i64, zone: &Zone, gap: Gap, fold: Fold) -> [Option<DateTime<Utc>>; 2] {
-    let placed = local_of(local).and_then(|local| zone.place(local, gap, fold));
+fn place(local: i64, zone: Zone, gap: Gap, fold: Fold) -> [Option<DateTime<Utc>>; 2] {
+    let placed = local_of(local).and_then(|local| zone::place(zone, local, gap, fold));
     placed.map_or([None, None], |placed| placed.instants)
 }

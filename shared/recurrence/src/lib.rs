@@ -23,7 +23,6 @@ mod rule;
 mod schedule;
 mod search;
 mod series;
-mod tz_database;
 mod until;
 mod zone;
 
@@ -31,8 +30,8 @@ pub use exclusion::canonical_exclusion;
 pub use rule::{Refusal, Rule};
 pub use schedule::{Deliveries, Delivery, DeliverySchedule, Merged};
 pub use series::{Occurrences, Series};
-pub use tz_database::time_zone_database;
-pub use zone::{Fold, Gap, UnknownZone, Zone};
+pub use time_zone::{UnknownZone, Zone};
+pub use zone::{Fold, Gap};
 
 #[cfg(test)]
 mod tests;

@@ -8,6 +8,7 @@ use chrono::{DateTime, TimeDelta, Timelike, Utc};
 
 use occurrences::EXCLUSION_STEPS;
 pub use occurrences::Occurrences;
+use time_zone::Zone;
 
 use crate::{
     calendar::seconds_of,
@@ -17,7 +18,7 @@ use crate::{
     rule::{Exclusions, Parsed, Refusal, Rule},
     search::{Exhausted, Search},
     until::Until,
-    zone::{Fold, Gap, Zone},
+    zone::{Fold, Gap},
 };
 
 /// Most steps of one search for the next instance. No accepted rule needs as many.
@@ -105,7 +106,7 @@ impl Series {
                 expansion
                     .at_or_after(local_start, &mut first)
                     .map_err(|Exhausted| Refusal::TooRare)?;
-                let count_of = Count::new(&expansion, &zone, rule.gap, rule.fold);
+                let count_of = Count::new(&expansion, zone, rule.gap, rule.fold);
                 let last = count_of.last(count, &mut Search::new(counting_steps, END));
                 let last = last.map_err(|Exhausted| Refusal::TooRare)?;
                 (None, last.and_then(|last| DateTime::from_timestamp(last, 0)))
@@ -115,7 +116,7 @@ impl Series {
             (None, None) => (None, None),
         };
         let end = end.or(latest.map(|latest| latest.timestamp() + zone.offsets_near(latest).1));
-        let placement = (&zone, rule.gap, rule.fold);
+        let placement = (zone, rule.gap, rule.fold);
         let below_second = TimeDelta::nanoseconds(i64::from(start.nanosecond()));
         let extra_dates =
             extra::placed(&extra_dates, placement, &exclusions, local_start, below_second);

@@ -9,7 +9,7 @@ fn at(text: &str) -> DateTime<Utc> {
 }
 
 fn read(start: &str, zone: &str, rrule: &str, gap: Gap, fold: Fold) -> Result<Series, Refusal> {
-    let zone = Zone::compiled_in(zone).expect("a zone");
+    let zone = Zone::parse(zone).expect("a zone");
     Series::new(at(start), zone, Rule { rrule, exdates: &[], rdates: &[], gap, fold })
 }
 

@@ -7,7 +7,10 @@ use crate::{package::Package, violation::Violation, workspace::Member};
 /// Crates from the bottom to the top. A crate is built with crates of lower layers only, so that a
 /// change is compiled by those above it, and by nobody else.
 const LAYERS: [(&str, &[&str]); 8] = [
-    ("values", &["backoff", "env-config", "jwt-crypto", "private-postgres", "recurrence"]),
+    (
+        "values",
+        &["backoff", "env-config", "jwt-crypto", "private-postgres", "recurrence", "time-zone"],
+    ),
     ("wire", &["contract", "fcm"]),
     ("connections", &["bus", "db"]),
     ("processes", &["provision", "sandbox", "service"]),
@@ -21,16 +24,17 @@ const LAYERS: [(&str, &[&str]); 8] = [
 ];
 
 /// Crates that depend on another one of their layer, in this direction only.
-const WITHIN_LAYER: [(&str, &str); 3] =
-    [("bus", "db"), ("bench", "support"), ("system", "support")];
+const WITHIN_LAYER: [(&str, &str); 4] =
+    [("recurrence", "time-zone"), ("bus", "db"), ("bench", "support"), ("system", "support")];
 
 /// Crate that is of use to others, and the only crates of ours that it may bring along.
-const INDEPENDENT: [(&str, &[&str]); 5] = [
+const INDEPENDENT: [(&str, &[&str]); 6] = [
     ("backoff", &[]),
-    ("contract", &["recurrence"]),
+    ("contract", &["recurrence", "time-zone"]),
     ("fcm", &["jwt-crypto"]),
     ("jwt-crypto", &[]),
-    ("recurrence", &[]),
+    ("recurrence", &["time-zone"]),
+    ("time-zone", &[]),
 ];
 
 /// Member whose whole tree of dependencies lacks some crates, and the reason.

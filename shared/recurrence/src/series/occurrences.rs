@@ -8,6 +8,7 @@ use super::{Followed, Series};
 use crate::{
     calendar::{DAY, local_of},
     search::{Exhausted, Search},
+    zone,
 };
 
 /// Additional steps for each exclusion, which a search may have to skip.
@@ -67,8 +68,9 @@ impl Occurrences {
     /// Places one more instance; `from` is `None` afterwards if it was the last.
     fn place_next(&mut self, search: &mut Search) -> Result<(), Exhausted> {
         let Some(local) = self.local(search)? else { return Ok(()) };
-        let place =
-            |local| self.series.zone.place(local_of(local)?, self.series.gap, self.series.fold);
+        let place = |local| {
+            zone::place(self.series.zone, local_of(local)?, self.series.gap, self.series.fold)
+        };
         let Some(placed) = place(local) else {
             self.from = None;
             return Ok(());

@@ -18,7 +18,7 @@ fn texts(dates: &[&str]) -> Vec<String> {
 }
 
 fn in_berlin(start: &str, rule: Rule<'_>, rdates: &[&str]) -> Result<Series, Refusal> {
-    let zone = Zone::compiled_in("Europe/Berlin").expect("a zone");
+    let zone = Zone::parse("Europe/Berlin").expect("a zone");
     Series::new(at(start), zone, Rule { rdates: &texts(rdates), ..rule })
 }
 
