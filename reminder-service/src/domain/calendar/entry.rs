@@ -1,7 +1,7 @@
 //! One event or task of a calendar, as an entry.
 
 use chrono::{DateTime, Datelike, NaiveTime, TimeDelta, Utc};
-use chrono_tz::Tz;
+use time_zone::Zone;
 
 use super::{
     Entry, MAX_UID, Problem,
@@ -10,7 +10,7 @@ use super::{
     property::Property,
     recurring::{self, Clock},
     texts,
-    times::{Moment, Stamp, duration, place},
+    times::{Moment, Stamp, duration},
     x_properties,
     zones::Zones,
 };
@@ -148,9 +148,9 @@ fn start_property(component: &Component) -> Result<&Property, Problem> {
     start.ok_or_else(|| Problem::new(component.line, "it has no DTSTART"))
 }
 
-fn zone_of(start: Moment, zones: &Zones, recurs: bool) -> Tz {
+fn zone_of(start: Moment, zones: &Zones, recurs: bool) -> Zone {
     match start.stamp {
-        Stamp::Utc(_) => start.zone.or(zones.calendar.filter(|_| !recurs)).unwrap_or(Tz::UTC),
+        Stamp::Utc(_) => start.zone.or(zones.calendar.filter(|_| !recurs)).unwrap_or(Zone::UTC),
         Stamp::Day(_) | Stamp::Local(_) => start.zone.unwrap_or_else(|| zones.floating()),
     }
 }
@@ -177,14 +177,14 @@ fn date_of(
     start: Moment,
     begins: DateTime<Utc>,
     after_midnight: i64,
-    zone: Tz,
+    zone: Zone,
 ) -> Option<DateTime<Utc>> {
     match start.stamp {
         Stamp::Day(day) => {
             let local = day
                 .and_time(NaiveTime::MIN)
                 .checked_add_signed(TimeDelta::minutes(after_midnight))?;
-            place(local, zone)
+            zone.instant(local)
         }
         Stamp::Local(_) | Stamp::Utc(_) => Some(begins),
     }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use chrono_tz::Tz;
+use time_zone::Zone;
 
 use super::{
     BoundedList, Entry, Import, MAX_ENTRIES, MAX_UID, Note, Problem, Refused,
@@ -16,7 +16,7 @@ use super::{
 /// Reads a calendar file; any bytes are accepted. A time without a zone is in the zone of its
 /// calendar, or else in `default_zone`.
 #[must_use]
-pub fn read(file: &[u8], default_zone: Tz) -> Import {
+pub fn read(file: &[u8], default_zone: Zone) -> Import {
     let Components { roots, refused, notes, .. } = Components::read(file);
     let mut reading =
         Reading { refused: BoundedList { list: refused, omitted: 0 }, notes, found: Vec::new() };
@@ -60,7 +60,7 @@ impl Origin {
 }
 
 impl Reading {
-    fn calendar(&mut self, calendar: &Component, default_zone: Tz) {
+    fn calendar(&mut self, calendar: &Component, default_zone: Zone) {
         if !calendar.is_ended {
             let text = "the calendar has no END:VCALENDAR; the file may be cut off";
             self.notes.add(|| Note { line: calendar.line, uid: None, text: text.to_owned() });

@@ -2,16 +2,16 @@
 
 use std::collections::HashSet;
 
-use chrono::{MappedLocalTime, NaiveDateTime, SecondsFormat, TimeZone};
-use chrono_tz::Tz;
+use chrono::{NaiveDateTime, SecondsFormat};
 use contract::{FoldPolicy, GapPolicy, Recurrence};
+use time_zone::{Instants, Zone};
 
 use super::{
     Problem,
     component::Component,
     property::Property,
     shown,
-    times::{Moment, Stamp, wall_clock},
+    times::{Moment, Stamp},
     zones::Zones,
 };
 
@@ -24,7 +24,7 @@ const FREQUENCIES: [&str; 7] =
 /// The wall clock of a series.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Clock {
-    pub(super) zone: Tz,
+    pub(super) zone: Zone,
     pub(super) is_all_day: bool,
 }
 
@@ -95,9 +95,9 @@ pub(super) fn exclusion(moment: Moment, clock: Clock) -> Option<String> {
             Some(local_time(local))
         }
         Stamp::Local(_) | Stamp::Utc(_) => moment.instant(clock.zone).map(|at| {
-            let local = wall_clock(at, clock.zone);
-            match clock.zone.from_local_datetime(&local) {
-                MappedLocalTime::Ambiguous(..) => at.to_rfc3339_opts(SecondsFormat::Secs, true),
+            let local = clock.zone.wall_clock(at);
+            match clock.zone.instants(local) {
+                Some(Instants::Fold { .. }) => at.to_rfc3339_opts(SecondsFormat::Secs, true),
                 _ => local_time(local),
             }
         }),

@@ -5,13 +5,15 @@ mod rules;
 mod zones;
 
 use chrono::{DateTime, Utc};
-use chrono_tz::Tz;
 use contract::{FoldPolicy, GapPolicy};
+use time_zone::Zone;
 
 use super::*;
 
 /// Default time zone of the tests.
-const DEFAULT: Tz = Tz::Europe__Madrid;
+fn default_zone() -> Zone {
+    "Europe/Madrid".parse().expect("a zone")
+}
 
 fn at(text: &str) -> DateTime<Utc> {
     text.parse().expect("a time")
@@ -76,7 +78,7 @@ fn calendar(lines: &[&str]) -> String {
 }
 
 fn read_text(text: &str) -> Import {
-    read(text.as_bytes(), DEFAULT)
+    read(text.as_bytes(), default_zone())
 }
 
 /// The only entry of a file.

@@ -1,8 +1,7 @@
 //! Dates, times and durations in the syntax of RFC 5545 §3.3, and their instants in a zone.
 
 use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Timelike, Utc};
-use chrono_tz::Tz;
-use recurrence::Zone;
+use time_zone::Zone;
 
 use super::{Problem, property::Property, shown, zones::Zones};
 
@@ -28,12 +27,12 @@ impl Stamp {
     }
 
     /// The day, where whole days are meant. Some products write a day as midnight in UTC.
-    pub(super) fn day_in(self, zone: Tz) -> NaiveDate {
+    pub(super) fn day_in(self, zone: Zone) -> NaiveDate {
         match self {
             Self::Day(day) => day,
             Self::Local(local) => local.date(),
             Self::Utc(at) if at.time() == NaiveTime::MIN => at.date_naive(),
-            Self::Utc(at) => wall_clock(at, zone).date(),
+            Self::Utc(at) => zone.wall_clock(at).date(),
         }
     }
 }
@@ -57,7 +56,7 @@ fn date_time(text: &str) -> Option<NaiveDateTime> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Moment {
     pub(super) stamp: Stamp,
-    pub(super) zone: Option<Tz>,
+    pub(super) zone: Option<Zone>,
 }
 
 impl Moment {
@@ -83,7 +82,7 @@ impl Moment {
     fn of(
         value: &str,
         property: &Property,
-        zone: Result<Option<Tz>, &str>,
+        zone: Result<Option<Zone>, &str>,
     ) -> Result<Self, Problem> {
         let name = &property.name;
         let unreadable = || {
@@ -104,34 +103,23 @@ impl Moment {
         Ok(Self { stamp, zone })
     }
 
-    /// The instant; midnight of a whole day. A time without a zone is in the zone `floating`.
-    pub(super) fn instant(self, floating: Tz) -> Option<DateTime<Utc>> {
+    /// The instant by RFC 5545 §3.3.5: the first of two equal local times; a local time in a gap is
+    /// read with the offset before the gap. Of a whole day, it is midnight. A time without a zone
+    /// is in the zone `floating`.
+    pub(super) fn instant(self, floating: Zone) -> Option<DateTime<Utc>> {
         let zone = self.zone.unwrap_or(floating);
         match self.stamp {
-            Stamp::Day(day) => place(day.and_time(NaiveTime::MIN), zone),
-            Stamp::Local(local) => place(local, zone),
+            Stamp::Day(day) => zone.instant(day.and_time(NaiveTime::MIN)),
+            Stamp::Local(local) => zone.instant(local),
             Stamp::Utc(at) => Some(at),
         }
     }
 }
 
 /// The zone that a property names; an unknown name is returned as the error.
-fn zone_of<'a>(property: &'a Property, zones: &Zones) -> Result<Option<Tz>, &'a str> {
+fn zone_of<'a>(property: &'a Property, zones: &Zones) -> Result<Option<Zone>, &'a str> {
     let Some(name) = property.parameter("TZID") else { return Ok(None) };
     zones.named(name).map(Some).ok_or(name)
-}
-
-/// The instant of a local time by RFC 5545 §3.3.5: the first of two equal local times; a local time
-/// in a gap is read with the offset before the gap. `None` beyond the range of dates. It uses the
-/// same edition of the time zone database as the expansion of reminders.
-pub(super) fn place(local: NaiveDateTime, zone: Tz) -> Option<DateTime<Utc>> {
-    Zone::parse(zone.name()).ok()?.instant(local)
-}
-
-/// The local time of an instant.
-pub(super) fn wall_clock(at: DateTime<Utc>, zone: Tz) -> NaiveDateTime {
-    Zone::parse(zone.name())
-        .map_or_else(|_| at.with_timezone(&zone).naive_local(), |zone| zone.wall_clock(at))
 }
 
 /// A duration (RFC 5545 §3.3.6), such as `-PT15M`, `P1DT12H` or `P2W`; a day has 24 hours.

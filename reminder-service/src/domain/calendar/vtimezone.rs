@@ -3,21 +3,16 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{
-    DateTime, Datelike, Days, Months, NaiveDate, NaiveDateTime, Offset, TimeDelta, TimeZone, Utc,
-    Weekday,
-};
-use chrono_tz::{OffsetComponents, OffsetName, Tz};
+use chrono::{DateTime, Datelike, Days, Months, NaiveDate, NaiveDateTime, TimeDelta, Utc, Weekday};
+use time_zone::Zone;
 
 use super::write::{Lines, basic};
 
 /// In 28 years every date falls on every day of the week, so a rule that fits all of them is the
 /// rule of the zone.
 const RULE_YEARS: i32 = 28;
-/// The database ends with 2099.
-const LAST_YEAR: i32 = 2099;
-/// Before this, zones have their local mean time, which does not change.
-const FIRST_YEAR: i32 = 1850;
+/// From then on, the changes of every zone follow its last rule.
+const LAST_SINGLE_YEAR: i32 = 2100;
 
 /// A period of one offset.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -25,14 +20,14 @@ struct Observance {
     is_summer: bool,
     from_seconds: i32,
     to_seconds: i32,
-    /// Abbreviation; the database has none for some.
+    /// Abbreviation, if the zone has a usual one; the database has the offset for others.
     name: Option<String>,
 }
 
 /// Writes a zone for times from `first` on. Yearly changes are written as rules without an end;
-/// others as single dates, up to 28 years after `last`.
-pub(super) fn write(lines: &mut Lines, zone: Tz, first: DateTime<Utc>, last: DateTime<Utc>) {
-    let until = (last.year() + RULE_YEARS).min(LAST_YEAR);
+/// others as single dates, up to 28 years after `last` or after the last one.
+pub(super) fn write(lines: &mut Lines, zone: Zone, first: DateTime<Utc>, last: DateTime<Utc>) {
+    let until = last.year().min(first.year().max(LAST_SINGLE_YEAR)) + RULE_YEARS;
     lines.component("VTIMEZONE", |lines| {
         lines.property("TZID", &[], zone.name());
         lines.property("X-LIC-LOCATION", &[], zone.name());
@@ -82,57 +77,36 @@ fn offset(seconds: i32) -> String {
 }
 
 /// The observance at an instant, with the same offset before and after.
-fn observed(zone: Tz, at: DateTime<Utc>) -> Observance {
-    let offset = zone.offset_from_utc_datetime(&at.naive_utc());
-    let seconds = offset.fix().local_minus_utc();
+fn observed(zone: Zone, at: DateTime<Utc>) -> Observance {
+    let observance = zone.observance_at(at);
+    let is_word = observance.abbreviation.starts_with(|first: char| first.is_ascii_alphabetic());
     Observance {
-        is_summer: offset.dst_offset() != TimeDelta::zero(),
-        from_seconds: seconds,
-        to_seconds: seconds,
-        name: offset.abbreviation().map(str::to_owned),
+        is_summer: observance.is_daylight_saving,
+        from_seconds: observance.offset,
+        to_seconds: observance.offset,
+        name: is_word.then_some(observance.abbreviation),
     }
 }
 
 /// The onsets of each observance after `since`, in local time by the offset before the onset
 /// (RFC 5545 §3.6.5).
-fn changes(zone: Tz, since: DateTime<Utc>, until: i32) -> BTreeMap<Observance, Vec<NaiveDateTime>> {
+fn changes(
+    zone: Zone,
+    since: DateTime<Utc>,
+    until: i32,
+) -> BTreeMap<Observance, Vec<NaiveDateTime>> {
     let mut changes: BTreeMap<_, Vec<_>> = BTreeMap::new();
-    let earliest = NaiveDate::from_ymd_opt(FIRST_YEAR, 1, 1)
-        .unwrap_or_default()
-        .and_time(Default::default())
-        .and_utc();
-    let mut at = since.max(earliest);
-    let mut before = observed(zone, at);
-    while at.year() <= until {
-        let next = at + TimeDelta::days(1);
-        let after = observed(zone, next);
+    let mut before = observed(zone, since);
+    for onset in zone.entries_after(since).take_while(|onset| onset.year() <= until) {
+        let after = observed(zone, onset);
         if after != before {
-            let onset = onset(zone, at, next, &before);
             let local = (onset + TimeDelta::seconds(before.to_seconds.into())).naive_utc();
             let kind = Observance { from_seconds: before.to_seconds, ..after.clone() };
             changes.entry(kind).or_default().push(local);
         }
-        (at, before) = (next, after);
+        before = after;
     }
     changes
-}
-
-/// The first second after `low`, and not after `high`, at which the observance is not `before`.
-fn onset(
-    zone: Tz,
-    mut low: DateTime<Utc>,
-    mut high: DateTime<Utc>,
-    before: &Observance,
-) -> DateTime<Utc> {
-    while high - low > TimeDelta::seconds(1) {
-        let middle = low + TimeDelta::seconds((high - low).num_seconds() / 2);
-        if observed(zone, middle) == *before {
-            low = middle;
-        } else {
-            high = middle;
-        }
-    }
-    high
 }
 
 /// Index of the first of the last onsets that one rule yields; the length if no rule yields them.

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, Utc};
-use chrono_tz::Tz;
 use icalendar::Property;
+use time_zone::Zone;
 
-use super::{Exported, times::wall_clock, vtimezone, x_properties};
+use super::{Exported, vtimezone, x_properties};
 
 const PRODUCT: &str =
     concat!("-//Reminders that arrive//reminder-service ", env!("CARGO_PKG_VERSION"), "//EN");
@@ -48,7 +48,7 @@ impl Lines {
 #[derive(Debug, Default)]
 pub struct Calendar {
     /// By name: the zone, and the first date that its definition covers.
-    zones: BTreeMap<&'static str, (Tz, DateTime<Utc>)>,
+    zones: BTreeMap<&'static str, (Zone, DateTime<Utc>)>,
     last: DateTime<Utc>,
 }
 
@@ -61,7 +61,7 @@ impl Calendar {
         let mut calendar = Self { zones: BTreeMap::new(), last: DateTime::<Utc>::MIN_UTC };
         for (name, first, last) in zones {
             let zone = zone_at(&name, first);
-            if zone != Tz::UTC {
+            if zone != Zone::UTC {
                 let known = calendar.zones.entry(zone.name()).or_insert((zone, first));
                 known.1 = known.1.min(first);
                 calendar.last = calendar.last.max(last);
@@ -90,7 +90,7 @@ impl Calendar {
         let zone = zone_at(&reminder.time_zone, reminder.date);
         let is_covered =
             self.zones.get(zone.name()).is_some_and(|(_, first)| *first <= reminder.date);
-        let zone = if is_covered { zone } else { Tz::UTC };
+        let zone = if is_covered { zone } else { Zone::UTC };
         let mut lines = Lines::default();
         lines.component("VEVENT", |lines| event(lines, reminder, zone));
         lines.0
@@ -109,18 +109,18 @@ pub fn write(reminders: impl IntoIterator<Item = Exported>) -> String {
     calendar.head() + &events + Calendar::TAIL
 }
 
-fn zone_at(name: &str, date: DateTime<Utc>) -> Tz {
-    let zone = name.parse().unwrap_or(Tz::UTC);
-    if (1..=9999).contains(&wall_clock(date, zone).year()) { zone } else { Tz::UTC }
+fn zone_at(name: &str, date: DateTime<Utc>) -> Zone {
+    let zone = name.parse().unwrap_or(Zone::UTC);
+    if (1..=9999).contains(&zone.wall_clock(date).year()) { zone } else { Zone::UTC }
 }
 
-fn event(lines: &mut Lines, reminder: &Exported, zone: Tz) {
+fn event(lines: &mut Lines, reminder: &Exported, zone: Zone) {
     lines.property("UID", &[], format!("{}@reminders", reminder.id));
     lines.property("DTSTAMP", &[], utc(reminder.updated_at));
     lines.property("CREATED", &[], utc(reminder.created_at));
     lines.property("LAST-MODIFIED", &[], utc(reminder.updated_at));
     lines.property("SEQUENCE", &[], (reminder.version - 1).max(0).to_string());
-    time(lines, "DTSTART", wall_clock(reminder.date, zone), zone);
+    time(lines, "DTSTART", zone.wall_clock(reminder.date), zone);
     if let Some(recurrence) = &reminder.recurrence {
         let rule = recurrence.rrule.trim();
         lines.property("RRULE", &[], rule.strip_prefix("RRULE:").unwrap_or(rule));
@@ -157,7 +157,7 @@ fn summary_of(message: &str) -> String {
 }
 
 /// Writes an exclusion; a text in none of the forms of a reminder is left out.
-fn exclusion(lines: &mut Lines, text: &str, zone: Tz) {
+fn exclusion(lines: &mut Lines, text: &str, zone: Zone) {
     let local = |form| NaiveDateTime::parse_from_str(text, form).ok();
     if let Ok(at) = DateTime::parse_from_rfc3339(text) {
         lines.property("EXDATE", &[], utc(at.to_utc()));
@@ -170,8 +170,8 @@ fn exclusion(lines: &mut Lines, text: &str, zone: Tz) {
     }
 }
 
-fn time(lines: &mut Lines, name: &str, local: NaiveDateTime, zone: Tz) {
-    if zone == Tz::UTC {
+fn time(lines: &mut Lines, name: &str, local: NaiveDateTime, zone: Zone) {
+    if zone == Zone::UTC {
         lines.property(name, &[], format!("{}Z", basic(local)));
     } else {
         lines.property(name, &[("TZID", zone.name())], basic(local));

@@ -4,10 +4,10 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use chrono_tz::Tz;
 use contract::{Channel, Priority, Recurrence};
+use time_zone::Zone;
 
-use super::{Entry, Exported, component::Component, property::Property, times::wall_clock};
+use super::{Entry, Exported, component::Component, property::Property};
 use crate::domain::reminder::{ExpiresAfter, Locale, Pairs, instant};
 
 /// Prefix of the names of all these properties.
@@ -105,8 +105,8 @@ fn restore_policy(recurrence: &mut Recurrence, name: &str, value: &str) -> bool 
 /// Restores the exact date: with milliseconds, and the second of two equal local times. A start
 /// that another product changed since the export wins.
 fn restore_date(entry: &mut Entry, exact: DateTime<Utc>) {
-    let Ok(zone) = entry.time_zone.parse::<Tz>() else { return };
-    let second = |at| wall_clock(at, zone).and_utc().timestamp();
+    let Ok(zone) = entry.time_zone.parse::<Zone>() else { return };
+    let second = |at| zone.wall_clock(at).and_utc().timestamp();
     if second(exact) == second(entry.date) {
         entry.date = exact;
     }

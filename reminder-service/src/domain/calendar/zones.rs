@@ -3,9 +3,9 @@
 mod display;
 pub(super) mod windows;
 
-use std::{collections::HashMap, sync::LazyLock};
+use std::collections::HashMap;
 
-use chrono_tz::{TZ_VARIANTS, Tz};
+use time_zone::Zone;
 
 use super::{BoundedList, Note, component::Component, shown};
 
@@ -16,15 +16,15 @@ const MAX_NAME: usize = 128;
 #[derive(Debug)]
 pub(super) struct Zones {
     /// Zone of the calendar (`X-WR-TIMEZONE`).
-    pub(super) calendar: Option<Tz>,
-    default: Tz,
+    pub(super) calendar: Option<Zone>,
+    default: Zone,
     /// Zones that its VTIMEZONEs name as their location, by `TZID`.
-    defined: HashMap<String, Tz>,
+    defined: HashMap<String, Zone>,
 }
 
 impl Zones {
     /// The zones of a calendar; `default` applies to times without a zone.
-    pub(super) fn of(calendar: &Component, default: Tz, notes: &mut BoundedList<Note>) -> Self {
+    pub(super) fn of(calendar: &Component, default: Zone, notes: &mut BoundedList<Note>) -> Self {
         let own = calendar.one("X-WR-TIMEZONE");
         let own = own.filter(|property| !property.value.trim().is_empty());
         let calendar_zone = own.and_then(|property| zone(&property.value));
@@ -46,12 +46,12 @@ impl Zones {
     }
 
     /// The zone of times without a zone.
-    pub(super) fn floating(&self) -> Tz {
+    pub(super) fn floating(&self) -> Zone {
         self.calendar.unwrap_or(self.default)
     }
 
     /// The zone of a `TZID`.
-    pub(super) fn named(&self, name: &str) -> Option<Tz> {
+    pub(super) fn named(&self, name: &str) -> Option<Zone> {
         let name = unquoted(name);
         iana(name).or_else(|| self.defined.get(name).copied()).or_else(|| zone(name))
     }
@@ -63,7 +63,7 @@ fn unquoted(name: &str) -> &str {
 
 /// The zone of an IANA name, a Windows name, a display name of Outlook, or an IANA name that a
 /// product changed.
-fn zone(name: &str) -> Option<Tz> {
+fn zone(name: &str) -> Option<Zone> {
     let name = unquoted(name);
     if name.len() > MAX_NAME {
         return None;
@@ -72,16 +72,11 @@ fn zone(name: &str) -> Option<Tz> {
     iana(name).or_else(|| of_windows(name)).or_else(|| display::zone(name)).or_else(changed)
 }
 
-/// Zones by their names in lower case: a file may look up a name in every line.
-static BY_NAME: LazyLock<HashMap<String, Tz>> = LazyLock::new(|| {
-    TZ_VARIANTS.iter().map(|zone| (zone.name().to_ascii_lowercase(), *zone)).collect()
-});
-
-fn iana(name: &str) -> Option<Tz> {
-    BY_NAME.get(&name.to_ascii_lowercase()).copied()
+fn iana(name: &str) -> Option<Zone> {
+    Zone::parse_ignoring_case(name).ok()
 }
 
-fn of_windows(name: &str) -> Option<Tz> {
+fn of_windows(name: &str) -> Option<Zone> {
     let found =
         windows::WINDOWS_ZONES.iter().find(|(windows, _)| windows.eq_ignore_ascii_case(name));
     found.and_then(|(_, zone)| zone.parse().ok())
@@ -90,13 +85,13 @@ fn of_windows(name: &str) -> Option<Tz> {
 /// The zone of a name with a prefix: the globally unique names of RFC 5545 §3.8.3.1, which end with
 /// the IANA name by convention (`/mozilla.org/20050126_1/Europe/Berlin`,
 /// `/freeassociation.sourceforge.net/Europe/Berlin`), and others (`custom_America/New_York`).
-fn after_prefix(name: &str) -> Option<Tz> {
+fn after_prefix(name: &str) -> Option<Zone> {
     let ends = name.match_indices(['/', '_']).filter_map(|(index, _)| name.get(index + 1..));
     ends.filter_map(iana).next()
 }
 
 /// The zone of a name whose slash was replaced (`US-Eastern`, `Europe_London`).
-fn with_slash(name: &str) -> Option<Tz> {
+fn with_slash(name: &str) -> Option<Zone> {
     let separator = name.find(['-', '_'])?;
     iana(&format!("{}/{}", name.get(..separator)?, name.get(separator + 1..)?))
 }

@@ -3,9 +3,9 @@
 use std::sync::OnceLock;
 
 use chrono::{DateTime, Utc};
-use chrono_tz::Tz;
 use contract::bounds::{MAX_EXPIRY_MINUTES, MAX_OFFSET_MINUTES, MAX_OFFSETS, is_date};
 use recurrence::{DeliverySchedule, Refusal};
+use time_zone::Zone;
 
 use super::{InvalidField, InvalidRecurrence, Recurrence};
 
@@ -207,14 +207,8 @@ impl NotifyOffsets {
 }
 
 /// An IANA time zone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct TimeZone(Tz);
-
-impl Default for TimeZone {
-    fn default() -> Self {
-        Self(Tz::UTC)
-    }
-}
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct TimeZone(Zone);
 
 impl TimeZone {
     /// The zone with an IANA name.
@@ -222,7 +216,7 @@ impl TimeZone {
     /// # Errors
     /// If there is no such zone.
     pub fn parse(name: &str) -> Result<Self, InvalidField> {
-        let zone = name.parse().map(Self);
+        let zone = Zone::parse(name).map(Self);
         zone.map_err(|_| {
             InvalidField::new(
                 "timeZone",
@@ -238,7 +232,7 @@ impl TimeZone {
     }
 }
 
-impl From<TimeZone> for Tz {
+impl From<TimeZone> for Zone {
     fn from(zone: TimeZone) -> Self {
         zone.0
     }

@@ -4,7 +4,10 @@ use super::*;
 
 macro_rules! file {
     ($name:literal) => {
-        read(include_bytes!(concat!("../../../../tests/fixtures/calendars/", $name)), DEFAULT)
+        read(
+            include_bytes!(concat!("../../../../tests/fixtures/calendars/", $name)),
+            default_zone(),
+        )
     };
 }
 

@@ -13,13 +13,13 @@ const FILES: [&[u8]; 4] = [
 
 /// Checks the properties of an import on which the creation of reminders relies.
 fn check_import(file: &[u8]) -> Result<(), TestCaseError> {
-    let import = read(file, DEFAULT);
+    let import = read(file, default_zone());
     let lines = file.iter().filter(|byte| matches!(byte, b'\n' | b'\r')).count() + 1;
     for entry in &import.entries {
         prop_assert!((1..=5).contains(&entry.notify_offsets.len()));
         prop_assert!(entry.notify_offsets.windows(2).all(|pair| pair[0] < pair[1]));
         prop_assert!(entry.notify_offsets.iter().all(|offset| (0..=40_320).contains(offset)));
-        prop_assert!(entry.time_zone.parse::<Tz>().is_ok());
+        prop_assert!(entry.time_zone.parse::<Zone>().is_ok());
         prop_assert!(crate::domain::reminder::Message::parse(entry.message.clone()).is_ok());
         let title = entry.title.clone().map(crate::domain::reminder::Title::parse);
         prop_assert!(title.is_none_or(|title| title.is_ok()));

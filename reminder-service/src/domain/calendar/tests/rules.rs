@@ -179,7 +179,7 @@ fn unfolds_line_inside_a_character() {
     let text = event(&["DTSTART:20260501T080000Z", "DESCRIPTION:Gr|üße"]);
     let (before, after) = text.split_once("|ü").expect("a mark");
     let file = [before.as_bytes(), b"\xc3\r\n \xbc", after.as_bytes()].concat();
-    let import = read(&file, DEFAULT);
+    let import = read(&file, default_zone());
     assert_eq!(import.entries[0].message, "Grüße");
     assert_eq!(import.notes, []);
 }
@@ -199,7 +199,7 @@ fn accepts_byte_order_mark_and_other_line_ends() {
 fn reports_text_in_another_encoding() {
     let text = event(&["DTSTART:20260501T080000Z", "DESCRIPTION:Gr|e"]);
     let (before, after) = text.split_once('|').expect("a mark");
-    let import = read(&[before.as_bytes(), b"\xfc\xdf", after.as_bytes()].concat(), DEFAULT);
+    let import = read(&[before.as_bytes(), b"\xfc\xdf", after.as_bytes()].concat(), default_zone());
     assert_eq!(import.entries[0].message, "Gr\u{fffd}\u{fffd}e");
     let text = "DESCRIPTION is not written in UTF-8: some of its characters are lost".to_owned();
     assert_eq!(import.notes, [Note { line: 7, uid: None, text }]);

@@ -3,8 +3,7 @@
 
 use std::{collections::HashMap, sync::LazyLock};
 
-use chrono::{DateTime, Offset, TimeZone};
-use chrono_tz::{OffsetComponents, TZ_VARIANTS, Tz};
+use time_zone::Zone;
 
 /// Names after the offset whose zone cannot be found by one of their cities.
 const NAMES: [(&str, &str); 46] = [
@@ -56,12 +55,13 @@ const NAMES: [(&str, &str); 46] = [
     ("West Central Africa", "Africa/Lagos"),
 ];
 
-/// Day on which standard offsets are compared: 1 January 2025.
-const REFERENCE_SECONDS: i64 = 1_735_689_600;
+/// Days on which offsets are compared, in seconds since the Unix epoch: 1 January and 1 July 2025.
+/// The standard offset is the smaller one.
+const REFERENCES: [i64; 2] = [1_735_689_600, 1_751_328_000];
 
 /// The zone of a display name; a name that is not listed is searched for by its cities. Some
 /// products omit the offset, or separate the cities with slashes.
-pub(super) fn zone(name: &str) -> Option<Tz> {
+pub(super) fn zone(name: &str) -> Option<Zone> {
     let (offset, names) =
         name.strip_prefix('(').and_then(|rest| rest.split_once(')')).unwrap_or(("", name));
     let cities = names.split([',', '/']).map(str::trim);
@@ -89,24 +89,22 @@ fn minutes(text: &str) -> Option<i64> {
     Some(sign * (i64::from(hours) * 60 + i64::from(minutes)))
 }
 
-/// Zones by their cities in lower case.
-static BY_CITY: LazyLock<HashMap<String, Vec<Tz>>> = LazyLock::new(|| {
-    let mut zones = HashMap::<String, Vec<Tz>>::new();
-    for zone in TZ_VARIANTS {
-        if let Some((_, city)) = zone.name().rsplit_once('/') {
-            zones.entry(city.to_ascii_lowercase()).or_default().push(zone);
+/// Names of zones by their cities in lower case.
+static BY_CITY: LazyLock<HashMap<String, Vec<&'static str>>> = LazyLock::new(|| {
+    let mut names = HashMap::<String, Vec<_>>::new();
+    for name in time_zone::names() {
+        if let Some((_, city)) = name.rsplit_once('/') {
+            names.entry(city.to_ascii_lowercase()).or_default().push(name);
         }
     }
-    zones
+    names
 });
 
-fn of_city(city: &str, minutes: i64) -> Option<Tz> {
+fn of_city(city: &str, minutes: i64) -> Option<Zone> {
     let named = BY_CITY.get(&city.replace(' ', "_").to_ascii_lowercase())?;
-    let reference = DateTime::from_timestamp(REFERENCE_SECONDS, 0)?.naive_utc();
-    let fits = |zone: &&Tz| {
-        let offset = zone.offset_from_utc_datetime(&reference);
-        let summer = offset.dst_offset().num_minutes();
-        i64::from(offset.fix().local_minus_utc()) / 60 - summer == minutes
+    let fits = |zone: &Zone| {
+        let offsets = REFERENCES.into_iter().filter_map(|second| zone.offset_at(second));
+        offsets.min() == Some(minutes * 60)
     };
-    named.iter().find(fits).copied()
+    named.iter().filter_map(|name| name.parse().ok()).find(fits)
 }
