@@ -6,6 +6,7 @@
 //! together: [`refresh`] replaces all of them at once.
 
 use std::{
+    collections::HashMap,
     path::Path,
     sync::{LazyLock, Mutex, OnceLock, PoisonError, RwLock},
 };
@@ -25,6 +26,8 @@ pub(crate) struct Database {
     machine: Option<TimeZoneDatabase>,
     /// By name, without regard to case.
     zones: Vec<Entry>,
+    /// Places in `zones` by exact names.
+    exact: HashMap<&'static str, usize>,
 }
 
 struct Entry {
@@ -55,15 +58,20 @@ pub fn names() -> impl Iterator<Item = &'static str> {
     current().names()
 }
 
-/// Uses the database of the machine if it has become another, newer edition. Returns the edition
-/// that is used from now on, or `None` if it is the same as before.
+/// Uses the database of the machine if it has become newer than the one in use. Returns its edition
+/// then. An older one takes effect with the next start: while files are replaced, the folder may
+/// lack them.
 pub fn refresh() -> Option<&'static str> {
-    let used = edition();
-    let database = known(&folder());
-    if database.edition == used {
+    refresh_from(&folder(), &CURRENT)
+}
+
+fn refresh_from(folder: &Path, used: &RwLock<&'static Database>) -> Option<&'static str> {
+    let database = known(folder);
+    let mut used = used.write().unwrap_or_else(PoisonError::into_inner);
+    if database.edition <= used.edition {
         return None;
     }
-    *CURRENT.write().unwrap_or_else(PoisonError::into_inner) = database;
+    *used = database;
     Some(&database.edition)
 }
 
@@ -94,7 +102,11 @@ impl Database {
 
     /// Returns the database in a folder; `None` if it has no zones.
     pub(crate) fn of_machine(folder: &Path, edition: String) -> Option<Self> {
-        TimeZoneDatabase::from_dir(folder).ok().map(|machine| Self::new(edition, Some(machine)))
+        let machine = TimeZoneDatabase::from_dir(folder).ok()?;
+        machine
+            .available()
+            .any(|name| name::is_zone(name.as_str()))
+            .then(|| Self::new(edition, Some(machine)))
     }
 
     fn new(edition: String, machine: Option<TimeZoneDatabase>) -> Self {
@@ -107,12 +119,18 @@ impl Database {
             }
         }
         names.sort_unstable_by(|one, other| name::compare(one, other));
+        let exact = names.iter().enumerate().map(|(place, name)| (*name, place)).collect();
         let zones = names.into_iter().map(|name| Entry { name, zone: OnceLock::new() }).collect();
-        Self { edition, machine, zones }
+        Self { edition, machine, zones, exact }
+    }
+
+    /// Returns the zone of a name.
+    pub(crate) fn zone(&'static self, name: &str) -> Option<Zone> {
+        self.loaded(self.zones.get(*self.exact.get(name)?)?)
     }
 
     /// Returns the zone of a name, in any case.
-    pub(crate) fn zone(&'static self, name: &str) -> Option<Zone> {
+    pub(crate) fn zone_ignoring_case(&'static self, name: &str) -> Option<Zone> {
         let found = self.zones.binary_search_by(|entry| name::compare(entry.name, name)).ok()?;
         self.loaded(self.zones.get(found)?)
     }
@@ -150,3 +168,6 @@ impl Database {
         machines.or_else(|| TimeZone::tzif(name, compiled_in?).ok())
     }
 }
+
+#[cfg(test)]
+mod tests;

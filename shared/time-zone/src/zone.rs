@@ -38,7 +38,7 @@ impl Zone {
     /// # Errors
     /// If no zone has the name. The case of letters matters.
     pub fn parse(name: &str) -> Result<Self, UnknownZone> {
-        database::current().zone(name).filter(|zone| zone.name() == name).ok_or(UnknownZone)
+        database::current().zone(name).ok_or(UnknownZone)
     }
 
     /// Returns the zone of an IANA name in any case, such as `europe/berlin`.
@@ -46,7 +46,7 @@ impl Zone {
     /// # Errors
     /// If no zone has the name.
     pub fn parse_ignoring_case(name: &str) -> Result<Self, UnknownZone> {
-        database::current().zone(name).ok_or(UnknownZone)
+        database::current().zone_ignoring_case(name).ok_or(UnknownZone)
     }
 
     /// Returns all zones in alphabetical order.
@@ -55,7 +55,7 @@ impl Zone {
     }
 
     /// Returns a zone by its data in the format TZif (RFC 9636), such as that of another edition.
-    /// Its memory is never freed.
+    /// The memory of the zone is never freed.
     ///
     /// # Errors
     /// If the data is malformed.
