@@ -123,6 +123,7 @@ impl App {
     /// When a port is taken, or the bus's settings cannot be used.
     pub async fn build(config: Config) -> anyhow::Result<Self> {
         describe_service(EventService::NAME, METRICS);
+        service::time_zones::watch();
         let listeners = Listeners::bind(&config.process, true).await?;
         let rest_addr = listeners.rest_addr().context("the REST listener has no address")?;
         let admin_addr = listeners.admin_addr()?;

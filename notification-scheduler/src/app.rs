@@ -88,6 +88,7 @@ impl App {
     /// When the port is taken, or the bus's settings cannot be used.
     pub async fn build(config: Config) -> anyhow::Result<Self> {
         describe_service(NotificationScheduler::NAME, METRICS);
+        service::time_zones::watch();
         let listeners = Listeners::bind(&config.process, false).await?;
         let admin_addr = listeners.admin_addr()?;
         let pool = config.database.pool_with(NotificationScheduler::NAME, SESSION);

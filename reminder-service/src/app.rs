@@ -54,6 +54,7 @@ impl App {
     /// If a port is in use, or a setting is invalid.
     pub async fn build(config: Config) -> anyhow::Result<Self> {
         describe_service(NAME, METRICS);
+        service::time_zones::watch();
         let listeners = Listeners::bind(&config.process, true).await?;
         let (rest, admin) =
             (listeners.rest.context("the REST port is not bound")?, listeners.admin);

@@ -1,5 +1,5 @@
 //! Parts of every service, without business rules: command line, settings, HTTP server and admin
-//! port, outbox, consumer loop, telemetry, start and shutdown.
+//! port, outbox, consumer loop, telemetry, time zones, start and shutdown.
 
 pub mod cli;
 pub mod consumer;
@@ -12,6 +12,7 @@ pub mod settings;
 pub mod shutdown;
 pub mod startup;
 pub mod telemetry;
+pub mod time_zones;
 
 /// Version of this build, as in the tag of its image. Image builds set it (`SUITE_VERSION`); other
 /// builds use that of the workspace.

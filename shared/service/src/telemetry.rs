@@ -5,6 +5,7 @@
 //! `OTEL_EXPORTER_OTLP_ENDPOINT` is set; the W3C `traceparent` travels with every message whether
 //! or not they are.
 
+mod build_info;
 mod log;
 mod metrics;
 mod process;

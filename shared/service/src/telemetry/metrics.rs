@@ -7,8 +7,7 @@ use std::{
 
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 
-use super::process;
-use crate::VERSION;
+use super::{build_info, process};
 
 /// Period in which samples of histograms are folded into their buckets.
 const UPKEEP_PERIOD: Duration = Duration::from_secs(5);
@@ -66,7 +65,11 @@ impl Metric {
 
 /// Metrics that this crate records, in whichever service it runs.
 pub const METRICS: &[Metric] = &[
-    Metric::gauge("reminders_build_info", "Version of each service that this process runs; 1"),
+    Metric::gauge(
+        "reminders_build_info",
+        "Version of each service that this process runs, and the edition of the time zone database \
+         in use; 1",
+    ),
     Metric::counter(
         "reminders_consumer_batch_retries_total",
         "Repeated attempts to apply a batch in place, after its database failed or a transaction \
@@ -139,16 +142,18 @@ pub const METRICS: &[Metric] = &[
     Metric::counter("reminders_panics_total", "Panics of requests, tasks and threads"),
 ];
 
-/// Registers the help texts of this crate's metrics and of a service's own, and records the
-/// service's build information.
+/// Registers the help texts of this crate's metrics and of a service's own, and adds the
+/// service to the build information.
 pub fn describe_service(service: &'static str, own: &[Metric]) {
     METRICS.iter().chain(own).for_each(Metric::describe);
-    metrics::gauge!("reminders_build_info", "version" => VERSION, "service" => service).set(1.0);
+    build_info::add(service);
 }
 
-/// Renders the metrics of the process, its `process_*` metrics included, for Prometheus.
+/// Renders the metrics of the process for Prometheus, with `reminders_build_info` and `process_*`.
 pub(crate) fn render() -> String {
-    let mut text = metrics_handle().render();
+    let edition = time_zone::edition();
+    build_info::record(edition);
+    let mut text = build_info::without_earlier_editions(&metrics_handle().render(), edition);
     text.push_str(&process::render());
     text
 }
@@ -215,6 +220,7 @@ mod tests {
         ] {
             assert!(text.lines().any(|written| written == line), "{line}: {text}");
         }
-        assert!(text.contains("service=\"test-service\""), "{text}");
+        let edition = time_zone::edition();
+        assert!(text.contains(&format!("service=\"test-service\",tzdata=\"{edition}\"")), "{text}");
     }
 }
