@@ -19,7 +19,6 @@ use aws_sdk_ses::config::timeout::TimeoutConfig;
 use aws_sdk_ses::primitives::Blob;
 use aws_sdk_ses::types::{Destination, MessageTag, RawMessage};
 use chrono::{DateTime, Utc};
-use chrono_tz::Tz;
 use compose::Composer;
 pub use compose::SetupError;
 use contract::Reason;
@@ -29,6 +28,7 @@ pub use quota::{DEFAULT_RATE, Quota};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+use time_zone::Zone;
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -95,7 +95,7 @@ pub struct Email<'a> {
     /// Date of the reminder, which may be long after the delivery.
     pub date: DateTime<Utc>,
     /// Time zone in which the date is formatted.
-    pub time_zone: Tz,
+    pub time_zone: Zone,
     /// BCP 47 locale of the texts around the message and of the date.
     pub locale: Option<&'a str>,
 }

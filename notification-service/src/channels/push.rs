@@ -8,10 +8,10 @@ use std::{borrow::Cow, collections::BTreeMap, sync::Arc, time::Instant};
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use chrono_tz::Tz;
 use contract::{ITEM_REMINDER, Priority};
 use fcm::Message;
 pub use fcm::payload::LIMIT_BYTES;
+use time_zone::Zone;
 use uuid::Uuid;
 
 use super::{
@@ -48,7 +48,7 @@ pub struct Push<'a> {
     /// Date of the reminder, which may be long after the delivery.
     pub date: DateTime<Utc>,
     /// Time zone in which the date is formatted.
-    pub time_zone: Tz,
+    pub time_zone: Zone,
     /// Expiry after which FCM drops the message undelivered.
     pub expires_at: DateTime<Utc>,
     /// BCP 47 locale of the texts around the message and of the date.
@@ -223,7 +223,7 @@ mod tests {
             data,
             priority: Priority::Normal,
             date: DateTime::UNIX_EPOCH,
-            time_zone: chrono_tz::UTC,
+            time_zone: Zone::UTC,
             expires_at: DateTime::UNIX_EPOCH,
             locale: Some("de"),
         }

@@ -15,9 +15,9 @@ mod samples;
 use std::{collections::BTreeMap, path::Path};
 
 use chrono::{DateTime, Utc};
-use chrono_tz::Tz;
 use icu_locale_core::Locale;
 use minijinja::Environment;
+use time_zone::Zone;
 
 use super::translations::{self, Words};
 pub use fault::{Fault, Faults};
@@ -81,7 +81,7 @@ pub struct Notice<'a> {
     /// Date of the reminder.
     pub date: DateTime<Utc>,
     /// Time zone in which the date is formatted.
-    pub time_zone: Tz,
+    pub time_zone: Zone,
     /// BCP 47 locale of the texts around the message and of the date.
     pub locale: Option<&'a str>,
 }

@@ -29,8 +29,9 @@ impl Sender for EmailSender {
             message: &send.content.message,
             url: send.content.url.as_deref(),
             date: send.date,
-            // A zone that this build's time zone database does not know does not prevent the send.
-            time_zone: send.content.time_zone.parse().unwrap_or(chrono_tz::UTC),
+            // A zone that this process's time zone database does not know does not prevent the
+            // send.
+            time_zone: send.content.time_zone.parse().unwrap_or_default(),
             locale: send.content.locale.as_deref(),
         };
         self.0.send(&email).await

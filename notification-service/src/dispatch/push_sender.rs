@@ -37,8 +37,9 @@ impl Sender for PushSender {
             data: &send.content.data,
             priority: send.content.priority,
             date: send.date,
-            // A zone that this build's time zone database does not know does not prevent the send.
-            time_zone: send.content.time_zone.parse().unwrap_or(chrono_tz::UTC),
+            // A zone that this process's time zone database does not know does not prevent the
+            // send.
+            time_zone: send.content.time_zone.parse().unwrap_or_default(),
             expires_at: send.expires_at,
             locale: send.content.locale.as_deref(),
         };

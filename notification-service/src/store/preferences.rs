@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use chrono_tz::Tz;
 use sqlx::PgExecutor;
+use time_zone::Zone;
 
 use crate::domain::preferences::{Locale, Preferences, QuietHours};
 
@@ -34,17 +34,17 @@ pub async fn of_users(
     Ok(preferences.collect())
 }
 
-/// Returns a zone by its stored name; UTC if this version's time zone database does not know it:
+/// Returns a zone by its stored name; UTC if this process's time zone database does not know it:
 /// quiet hours that begin at another hour affect one user, while a row that cannot be read would
 /// block its whole batch.
-fn zone_of(name: &str) -> Tz {
+fn zone_of(name: &str) -> Zone {
     name.parse().unwrap_or_else(|_| {
         metrics::counter!("reminders_unreadable_rows_total", "table" => "preferences").increment(1);
         tracing::warn!(
             time_zone = name,
-            "stored time zone is unknown to this version, UTC is used"
+            "stored time zone is unknown to the time zone database in use, UTC is used"
         );
-        Tz::UTC
+        Zone::UTC
     })
 }
 

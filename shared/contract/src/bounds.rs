@@ -8,6 +8,7 @@
 //! PostgreSQL and the messages.
 
 use chrono::{DateTime, Datelike, Utc};
+use time_zone::Zone;
 
 use super::content::{
     NotifyContent, ReconcileData, Recurrence, ReminderData, RevisionData, SendData,
@@ -161,7 +162,7 @@ impl ReminderData {
         if !handled.into_iter().all(is_date) {
             return refuse("snooze, acknowledged", "expected years between 0001 and 9999");
         }
-        if self.content.time_zone.parse::<chrono_tz::Tz>().is_err() {
+        if Zone::parse(&self.content.time_zone).is_err() {
             return refuse("timeZone", "expected an IANA name");
         }
         if let Some(recurrence) = &self.recurrence {

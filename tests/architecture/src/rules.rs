@@ -39,10 +39,9 @@ struct Rule {
 }
 
 /// Crates that the domain may import: the standard library, our values, and libraries of values.
-const VALUES: [&str; 15] = [
+const VALUES: [&str; 14] = [
     "alloc",
     "chrono",
-    "chrono_tz",
     "contract",
     "core",
     "icalendar",

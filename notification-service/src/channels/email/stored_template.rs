@@ -67,7 +67,7 @@ mod tests {
             message: "Water the plants",
             url: None,
             date: "2025-10-03T07:30:00Z".parse().unwrap(),
-            time_zone: chrono_tz::Europe::Berlin,
+            time_zone: "Europe/Berlin".parse().expect("a zone"),
             locale: None,
         }
     }

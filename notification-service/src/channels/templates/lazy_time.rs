@@ -3,28 +3,30 @@
 
 use std::sync::{Arc, OnceLock};
 
-use chrono::DateTime;
-use chrono_tz::Tz;
+use chrono::{DateTime, Utc};
 use icu_locale_core::Locale;
 use minijinja::{Value, value::Object};
+use time_zone::Zone;
 
 use crate::channels::translations::{self, WrittenTime};
 
 #[derive(Debug)]
 struct Times {
-    at: DateTime<Tz>,
+    at: DateTime<Utc>,
+    zone: Zone,
     locale: Locale,
     written: OnceLock<WrittenTime>,
 }
 
 /// Returns `date`, `time` and `when` for the context of a template.
-pub(super) fn lazy_time(at: DateTime<Tz>, locale: Locale) -> Value {
-    Value::from_object(Times { at, locale, written: OnceLock::new() })
+pub(super) fn lazy_time(at: DateTime<Utc>, zone: Zone, locale: Locale) -> Value {
+    Value::from_object(Times { at, zone, locale, written: OnceLock::new() })
 }
 
 impl Object for Times {
     fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
-        let written = || self.written.get_or_init(|| translations::write(&self.at, &self.locale));
+        let write = || translations::write(self.at, self.zone, &self.locale);
+        let written = || self.written.get_or_init(write);
         match key.as_str()? {
             "date" => Some(Value::from(&*written().date)),
             "time" => Some(Value::from(&*written().time)),

@@ -1,9 +1,9 @@
 //! Templates for one locale, and the texts of one message rendered with them.
 
 use chrono::{DateTime, Utc};
-use chrono_tz::Tz;
 use icu_locale_core::Locale;
 use minijinja::{Value, context};
+use time_zone::Zone;
 
 use super::{Language, Notice, Part, Templates, lazy_time};
 use crate::channels::translations::{self, WrittenTime};
@@ -38,12 +38,11 @@ impl<'a> LocalizedTemplates<'a> {
 
     /// Formats a time in a time zone.
     #[must_use]
-    pub fn write(&self, at: DateTime<Utc>, time_zone: Tz) -> WrittenTime {
-        translations::write(&at.with_timezone(&time_zone), &self.locale)
+    pub fn write(&self, at: DateTime<Utc>, time_zone: Zone) -> WrittenTime {
+        translations::write(at, time_zone, &self.locale)
     }
 
     pub(super) fn texts(&self, notice: &Notice<'_>, unsubscribe_url: Option<&str>) -> Texts<'a> {
-        let at = notice.date.with_timezone(&notice.time_zone);
         let context = context! {
             title => self.title(notice.title),
             message => notice.message,
@@ -54,7 +53,7 @@ impl<'a> LocalizedTemplates<'a> {
             direction => self.language.words.direction.as_str(),
             unsubscribeUrl => unsubscribe_url,
             words => Value::from_serialize(&self.language.words),
-            ..lazy_time::lazy_time(at, self.locale.clone())
+            ..lazy_time::lazy_time(notice.date, notice.time_zone, self.locale.clone())
         };
         Texts { templates: self.templates, language: self.language, context }
     }

@@ -3,6 +3,7 @@
 use std::sync::LazyLock;
 
 use chrono::{DateTime, Utc};
+use time_zone::Zone;
 
 use super::Notice;
 
@@ -35,7 +36,7 @@ pub fn samples() -> [Sample; 4] {
         message: "Dr. Lang, second floor.\nBring the insurance card.",
         url: Some("https://example.com/appointments/17?from=reminder&lang=en"),
         date: date(),
-        time_zone: chrono_tz::Europe::Berlin,
+        time_zone: zone("Europe/Berlin"),
         locale: None,
     };
     let untitled = Notice { title: None, message: "Water the plants", url: None, ..notice };
@@ -47,11 +48,16 @@ pub fn samples() -> [Sample; 4] {
     let right_to_left = Notice {
         title: Some("موعد طبيب الأسنان"),
         message: "الدكتور لانغ، الطابق الثاني.\nأحضر بطاقة التأمين (AOK 4711)!",
-        time_zone: chrono_tz::Asia::Riyadh,
+        time_zone: zone("Asia/Riyadh"),
         ..notice
     };
     [("reminder", notice), ("untitled", untitled), ("long", long), ("right-to-left", right_to_left)]
         .map(|(name, notice)| Sample { name, notice })
+}
+
+/// The zone of a name that every edition of the database has.
+fn zone(name: &str) -> Zone {
+    Zone::parse(name).unwrap_or_default()
 }
 
 fn date() -> DateTime<Utc> {

@@ -52,7 +52,7 @@ fn falls_back_on_english_when_locale_is_unknown() {
         let localized = OURS.for_locale(locale);
         assert_eq!((localized.language(), localized.title(None)), ("en", "Reminder"), "{locale:?}");
         assert_eq!(
-            localized.write(notice().date, chrono_tz::UTC).phrase,
+            localized.write(notice().date, time_zone::Zone::UTC).phrase,
             "Friday, 3 October 2025 at 07:30 (UTC)"
         );
     }

@@ -1,13 +1,13 @@
 //! Formats a time for a locale, with its order, clock and words (CLDR data by ICU4X).
 
-use chrono::{DateTime, Datelike, Timelike};
-use chrono_tz::Tz;
+use chrono::{DateTime, Datelike, NaiveDateTime, Timelike, Utc};
 use icu_datetime::{
     DateTimeFormatter, NoCalendarFormatter,
     fieldsets::{T, YMDE},
     input::{self, Date, Time},
 };
 use icu_locale_core::Locale;
+use time_zone::Zone;
 
 /// Time formatted for a locale and a time zone.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,11 +20,11 @@ pub struct WrittenTime {
     pub phrase: String,
 }
 
-/// Formats a time in its zone for a locale.
+/// Formats the wall-clock time of an instant for a locale.
 #[must_use]
-pub fn write(at: &DateTime<Tz>, locale: &Locale) -> WrittenTime {
-    let zone = at.timezone().name();
-    match local(at, locale) {
+pub fn write(at: DateTime<Utc>, zone: Zone, locale: &Locale) -> WrittenTime {
+    let at = zone.wall_clock(at);
+    match local(&at, locale) {
         Some([date, time, both]) => WrittenTime { date, time, phrase: format!("{both} ({zone})") },
         // For a year of five digits, or a locale without data, the format of ISO 8601 is used.
         None => WrittenTime {
@@ -36,7 +36,7 @@ pub fn write(at: &DateTime<Tz>, locale: &Locale) -> WrittenTime {
 }
 
 /// Returns the date, the time, and both in one phrase.
-fn local(at: &DateTime<Tz>, locale: &Locale) -> Option<[String; 3]> {
+fn local(at: &NaiveDateTime, locale: &Locale) -> Option<[String; 3]> {
     let byte = |number: u32| u8::try_from(number).ok();
     let date = Date::try_new_iso(at.year(), byte(at.month())?, byte(at.day())?).ok()?;
     let time = Time::try_new(byte(at.hour())?, byte(at.minute())?, 0, 0).ok()?;
@@ -60,11 +60,10 @@ fn spaced(text: String) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use chrono::Utc;
 
     fn written(at: &str, locale: &str) -> WrittenTime {
-        let at: DateTime<Utc> = at.parse().unwrap();
-        write(&at.with_timezone(&Tz::Europe__Berlin), &locale.parse().unwrap())
+        let zone = "Europe/Berlin".parse().unwrap();
+        write(at.parse().unwrap(), zone, &locale.parse().unwrap())
     }
 
     #[test]
@@ -110,8 +109,24 @@ mod tests {
     }
 
     #[test]
+    fn writes_time_by_clocks_of_2026() {
+        for (zone, time) in [
+            ("America/Vancouver", "01:32"),
+            ("America/Edmonton", "02:32"),
+            ("America/Winnipeg", "03:32"),
+            ("America/Havana", "04:32"),
+            ("Africa/Casablanca", "08:32"),
+            ("Europe/Chisinau", "10:32"),
+        ] {
+            let at = "2026-11-28T08:32:00Z".parse().unwrap();
+            let written = write(at, zone.parse().unwrap(), &"en-GB".parse().unwrap());
+            assert_eq!(written.phrase, format!("Saturday, 28 November 2026 at {time} ({zone})"));
+        }
+    }
+
+    #[test]
     fn writes_time_that_no_calendar_holds() {
-        let far = DateTime::<Utc>::MAX_UTC.with_timezone(&chrono_tz::UTC);
-        assert!(write(&far, &"de".parse().unwrap()).phrase.ends_with("(UTC)"));
+        let far = write(DateTime::<Utc>::MAX_UTC, Zone::UTC, &"de".parse().unwrap());
+        assert!(far.phrase.ends_with("(UTC)"));
     }
 }

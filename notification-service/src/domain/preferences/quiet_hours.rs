@@ -7,11 +7,8 @@
 
 use std::{fmt, str::FromStr};
 
-use chrono::{
-    DateTime, MappedLocalTime, NaiveDate, NaiveDateTime, NaiveTime, Offset, TimeDelta, TimeZone,
-    Utc,
-};
-use chrono_tz::{GapInfo, Tz};
+use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Utc};
+use time_zone::{Instants, Zone};
 
 use super::InvalidField;
 
@@ -61,7 +58,7 @@ pub struct QuietHours {
     /// End of the quiet hours, never equal to `start`.
     pub end: TimeOfDay,
     /// Time zone of both times.
-    pub time_zone: Tz,
+    pub time_zone: Zone,
 }
 
 impl QuietHours {
@@ -77,7 +74,7 @@ impl QuietHours {
         if start == end {
             return Err(InvalidField::new("quietHours.end", "must differ from quietHours.start"));
         }
-        let time_zone = time_zone.map_or(Ok(Tz::UTC), str::parse);
+        let time_zone = time_zone.map_or(Ok(Zone::UTC), Zone::parse);
         let time_zone = time_zone.map_err(|_| {
             InvalidField::new(
                 "quietHours.timeZone",
@@ -96,7 +93,7 @@ impl QuietHours {
     /// Returns `true` if quiet hours contain `at`.
     #[must_use]
     pub fn covers(&self, at: DateTime<Utc>) -> bool {
-        let local = at.with_timezone(&self.time_zone).naive_local();
+        let local = self.time_zone.wall_clock(at);
         self.contains(local.time()) || self.are_extended_by_gap(at, local.date())
     }
 
@@ -110,20 +107,19 @@ impl QuietHours {
     fn are_extended_by_gap(&self, at: DateTime<Utc>, today: NaiveDate) -> bool {
         [today.pred_opt(), Some(today)].into_iter().flatten().any(|date| {
             let end = date.and_time(self.end.0);
-            let gap = GapInfo::new(&end, &self.time_zone)
-                .and_then(|gap| Some((gap.begin?.0, gap.end?.to_utc())));
-            let Some((begins, passed)) = gap else { return false };
-            let last_before = begins - TimeDelta::nanoseconds(1);
-            self.contains(last_before.time())
-                && passed <= at
-                && self.shifted(end).is_some_and(|shifted| at < shifted)
+            let Some(Instants::Gap { change, shifted }) = self.time_zone.instants(end) else {
+                return false;
+            };
+            let offset_before = end - shifted.naive_utc();
+            let last_before = change.naive_utc() + offset_before - TimeDelta::nanoseconds(1);
+            self.contains(last_before.time()) && change <= at && at < shifted
         })
     }
 
     /// Returns the first end after `at`.
     fn next_end(&self, at: DateTime<Utc>) -> DateTime<Utc> {
         // An end that a gap shifted may belong to yesterday, and a gap may skip tomorrow entirely.
-        let yesterday = at.with_timezone(&self.time_zone).date_naive() - TimeDelta::days(1);
+        let yesterday = self.time_zone.wall_clock(at).date() - TimeDelta::days(1);
         let ends =
             yesterday.iter_days().take(4).flat_map(|date| self.instants(date.and_time(self.end.0)));
         ends.filter(|end| *end > at).min().unwrap_or(at + TimeDelta::days(1))
@@ -132,20 +128,12 @@ impl QuietHours {
     /// Returns the instants of a local time: one, two if it occurs twice, or the shifted one if it
     /// is in a gap.
     fn instants(&self, local: NaiveDateTime) -> impl Iterator<Item = DateTime<Utc>> + use<> {
-        let (first, second) = match self.time_zone.from_local_datetime(&local) {
-            MappedLocalTime::Single(at) => (Some(at.to_utc()), None),
-            MappedLocalTime::Ambiguous(first, second) => {
-                (Some(first.to_utc()), Some(second.to_utc()))
-            }
-            MappedLocalTime::None => (self.shifted(local), None),
+        let (first, second) = match self.time_zone.instants(local) {
+            Some(Instants::One(at) | Instants::Gap { shifted: at, .. }) => (Some(at), None),
+            Some(Instants::Fold { first, second }) => (Some(first), Some(second)),
+            None => (None, None),
         };
         first.into_iter().chain(second)
-    }
-
-    /// Reads a local time in a gap with the offset from before the gap.
-    fn shifted(&self, local: NaiveDateTime) -> Option<DateTime<Utc>> {
-        let (_, offset_before) = GapInfo::new(&local, &self.time_zone)?.begin?;
-        Some(local.checked_sub_offset(offset_before.fix())?.and_utc())
     }
 }
 

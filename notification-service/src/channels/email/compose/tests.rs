@@ -19,7 +19,7 @@ fn email() -> Email<'static> {
         message: "The ficus too.\nAnd the ivy.",
         url: Some("https://example.com/plants?id=7&room=kitchen"),
         date: "2025-10-03T07:30:00Z".parse().unwrap(),
-        time_zone: chrono_tz::Europe::Berlin,
+        time_zone: "Europe/Berlin".parse().expect("a zone"),
         locale: Some("en-GB"),
     }
 }

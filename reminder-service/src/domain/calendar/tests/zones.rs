@@ -161,6 +161,11 @@ fn writes_zone_with_its_offsets() {
         "Europe/Dublin",
         "Asia/Gaza",
         "America/Nuuk",
+        "America/Vancouver",
+        "America/Winnipeg",
+        "America/Edmonton",
+        "America/Havana",
+        "Europe/Chisinau",
         "Etc/GMT+5",
     ] {
         let zone: Zone = name.parse().expect("a zone");
@@ -176,6 +181,46 @@ fn writes_zone_with_its_offsets() {
             let expected = zone.observance_at(utc.and_utc()).offset;
             assert_eq!(begun, Some(expected), "{name} {utc}\n{written}");
         }
+    }
+}
+
+#[test]
+fn writes_offsets_of_2026() {
+    for (name, at, hours) in [
+        ("America/Vancouver", "2026-12-01T00:00:00Z", -7),
+        ("Canada/Pacific", "2027-12-01T00:00:00Z", -7),
+        ("America/Edmonton", "2026-12-01T00:00:00Z", -6),
+        ("America/Winnipeg", "2026-12-01T00:00:00Z", -5),
+        ("America/Havana", "2026-12-01T00:00:00Z", -4),
+        ("America/Havana", "2027-12-01T00:00:00Z", -5),
+        ("Africa/Casablanca", "2026-10-01T00:00:00Z", 0),
+        ("Africa/Casablanca", "2026-07-01T00:00:00Z", 1),
+    ] {
+        let date = "2026-06-01T00:00:00Z".parse().expect("a time");
+        let written =
+            write([Exported { date, time_zone: name.to_owned(), ..round_trip::exported() }]);
+        let mut onsets: Vec<_> = observances(&written).iter().flat_map(onsets).collect();
+        onsets.sort_unstable();
+        let at = self::at(at).naive_utc();
+        let begun = onsets.iter().rfind(|(onset, _)| *onset <= at).map(|(_, seconds)| *seconds);
+        assert_eq!(begun, Some(hours * 3_600), "{name} {at}\n{written}");
+    }
+}
+
+/// Definitions of dates from the first to the last year have few lines.
+#[test]
+fn bounds_definition_of_far_dates() {
+    for name in ["Europe/Berlin", "Africa/Casablanca", "America/Vancouver"] {
+        let of = |date: &str| Exported {
+            date: at(date),
+            time_zone: name.to_owned(),
+            ..round_trip::exported()
+        };
+        let written = write([of("1600-06-01T00:00:00Z"), of("9999-06-01T00:00:00Z")]);
+        assert!(written.len() < 10_000, "{} bytes", written.len());
+        let far = write([of("2150-06-01T00:00:00Z")]);
+        let summer = far.contains("BYDAY=-1SU");
+        assert_eq!(summer, name == "Europe/Berlin", "{far}");
     }
 }
 
