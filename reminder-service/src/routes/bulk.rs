@@ -2,7 +2,7 @@
 
 use axum::{extract::State, http::StatusCode, response::Response};
 use rest::{
-    Allowance, IdempotencyKeyHeader, RawBody,
+    Allowance, IdempotencyKeyHeader, RawBody, RawJson,
     json::{self, Lenient},
 };
 use serde::{Deserialize, Serialize};
@@ -114,7 +114,7 @@ pub(super) async fn create(
     State(state): State<AppState>,
     origin: Origin,
     allowance: Allowance,
-    RawBody { bytes, key, memory: _memory }: RawBody,
+    RawJson(RawBody { bytes, key, memory: _memory }): RawJson,
 ) -> Result<Response, ApiError> {
     // Rules are expanded when they are parsed; a thousand of them must not delay other requests.
     let parsed = off_thread(&origin.caller.user_id, move || {

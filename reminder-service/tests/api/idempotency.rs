@@ -1,6 +1,7 @@
 //! `Idempotency-Key`: repeats return the first answer and have no further effect.
 
 use serde_json::json;
+use sha2::{Digest, Sha256};
 
 use crate::service::{Service, least, least_with};
 
@@ -112,4 +113,79 @@ async fn refuses_malformed_key() {
             .expect(400);
         assert_eq!(answer.reason(), Some("INVALID_REQUEST"), "{key}");
     }
+}
+
+#[tokio::test]
+async fn replays_same_values_in_another_form() {
+    let service = Service::start().await;
+    let send = async |path: &str, key: &str, body: &str| {
+        let keyed = service.ada.with_header("Idempotency-Key", key);
+        keyed.post_text(path, "application/json", body.to_owned()).await
+    };
+    let forms = [
+        r#"{"date":"2096-05-01T10:00:00Z","message":"a/é","data":{"x":"1","y":"2"},"notifyOffset":10}"#,
+        r#" { "notifyOffset" : 1.0e1, "data": {"y":"2", "x":"1"},
+             "message":"\u0061\/\u00e9", "date":"2096-05-01T10:00:00Z" } "#,
+    ];
+    let others = [
+        r#"{"date":"2096-05-01T10:00:00Z","message":"a/é","data":{"x":"1","y":"3"},"notifyOffset":10}"#,
+        r#"{"date":"2096-05-01T10:00:00Z","message":"a/e\u0301","data":{"x":"1","y":"2"},"notifyOffset":10}"#,
+    ];
+    let id = send("/reminders", "one", forms[0]).await.expect(201).id();
+    let bulk = |form: &str| format!("[{form}]");
+    send("/reminders/bulk", "many", &bulk(forms[0])).await.expect(200);
+    let change = format!("/reminders/{id}");
+    send(&change, "change", r#"{"title":"A","message":"B"}"#).await.expect(200);
+
+    let replays = [
+        send("/reminders", "one", forms[1]).await.expect(201),
+        send("/reminders/bulk", "many", &bulk(forms[1])).await.expect(200),
+        send(&change, "change", r#"{"message":"B", "title":"\u0041"}"#).await.expect(200),
+    ];
+    for replay in replays {
+        assert_eq!(replay.header("idempotent-replayed"), Some("true"));
+    }
+    for other in others {
+        send("/reminders", "one", other).await.expect(422);
+        send("/reminders/bulk", "many", &bulk(other)).await.expect(422);
+    }
+    assert_eq!(service.count("reminders").await, 2);
+}
+
+#[tokio::test]
+async fn replays_key_that_is_stored_by_bytes() {
+    let service = Service::start().await;
+    let keyed = service.ada.with_header("Idempotency-Key", "k1");
+    let body = least().to_string();
+    let send = async || keyed.post_text("/reminders", "application/json", body.clone()).await;
+    let id = send().await.expect(201).id();
+    let mut hash = Sha256::new();
+    for part in ["POST", "/reminders", &body] {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    let stored = sqlx::query("update idempotency_keys set request_hash = $1")
+        .bind(hash.finalize().to_vec())
+        .execute(&service.database.pool().await)
+        .await;
+    assert_eq!(stored.expect("updated").rows_affected(), 1);
+
+    let replay = send().await.expect(201);
+
+    assert_eq!((replay.id(), replay.header("idempotent-replayed")), (id, Some("true")));
+}
+
+#[tokio::test]
+async fn tells_calendars_apart_by_bytes() {
+    let service = Service::start().await;
+    let keyed = service.ada.with_header("Idempotency-Key", "k1");
+    let file = "BEGIN:VCALENDAR\r\nBEGIN:VEVENT\r\nDTSTART:20960507T090000Z\r\nSUMMARY:A\r\n\
+                END:VEVENT\r\nEND:VCALENDAR\r\n";
+    let send =
+        async |file: String| keyed.post_text("/reminders/import", "text/calendar", file).await;
+
+    send(file.to_owned()).await.expect(200);
+    let again = send(file.to_owned()).await.expect(200);
+    assert_eq!(again.header("idempotent-replayed"), Some("true"));
+    send(file.replace("\r\n", "\n")).await.expect(422);
 }

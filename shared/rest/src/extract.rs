@@ -19,7 +19,7 @@ use uuid::Uuid;
 use super::{
     HeldMemory,
     body_memory::BodyMemory,
-    idempotency::key_of,
+    idempotency::{BodyForm, key_of},
     json::{self, Lenient},
     query,
     rate_limit::Caller,
@@ -55,7 +55,13 @@ pub struct LenientBody<T> {
     pub key: Option<IdempotencyKey>,
 }
 
-/// A body as bytes, with the `Idempotency-Key` of the request.
+/// A JSON body as bytes, with the `Idempotency-Key` of the request: it names the same request if the
+/// values are the same.
+#[derive(Debug)]
+pub struct RawJson(pub RawBody);
+
+/// A body as bytes, with the `Idempotency-Key` of the request: it names the same request if the
+/// bytes are the same.
 #[derive(Debug)]
 pub struct RawBody {
     /// The bytes.
@@ -70,6 +76,20 @@ impl<S: Send + Sync> FromRequest<S> for RawBody {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, _state: &S) -> Result<Self, ApiError> {
+        Self::receive(request, BodyForm::Bytes).await
+    }
+}
+
+impl<S: Send + Sync> FromRequest<S> for RawJson {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, _state: &S) -> Result<Self, ApiError> {
+        RawBody::receive(request, BodyForm::Json).await.map(Self)
+    }
+}
+
+impl RawBody {
+    async fn receive(request: Request, form: BodyForm) -> Result<Self, ApiError> {
         let (parts, mut body) = request.with_limited_body().into_parts();
         let memory = parts.extensions.get::<BodyMemory>();
         let memory = memory
@@ -84,7 +104,7 @@ impl<S: Send + Sync> FromRequest<S> for RawBody {
             }
         }
         let bytes = bytes.freeze();
-        let key = key_of(&parts, &bytes)?;
+        let key = key_of(&parts, &bytes, form)?;
         Ok(Self { bytes, key, memory })
     }
 }
@@ -92,8 +112,9 @@ impl<S: Send + Sync> FromRequest<S> for RawBody {
 impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     type Rejection = ApiError;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
-        let RawBody { bytes, key, memory: _memory } = RawBody::from_request(request, state).await?;
+    async fn from_request(request: Request, _state: &S) -> Result<Self, ApiError> {
+        let RawBody { bytes, key, memory: _memory } =
+            RawBody::receive(request, BodyForm::Json).await?;
         Ok(Self { value: json::object(not_empty(&bytes)?)?, key })
     }
 }
@@ -101,8 +122,9 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
 impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for OptionalBody<T> {
     type Rejection = ApiError;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
-        let RawBody { bytes, key, memory: _memory } = RawBody::from_request(request, state).await?;
+    async fn from_request(request: Request, _state: &S) -> Result<Self, ApiError> {
+        let RawBody { bytes, key, memory: _memory } =
+            RawBody::receive(request, BodyForm::Json).await?;
         let text: &[u8] = if bytes.is_empty() { b"{}" } else { &bytes };
         Ok(Self { value: json::object(text)?, key })
     }
@@ -111,8 +133,9 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for OptionalBody<T> {
 impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for LenientBody<T> {
     type Rejection = ApiError;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
-        let RawBody { bytes, key, memory: _memory } = RawBody::from_request(request, state).await?;
+    async fn from_request(request: Request, _state: &S) -> Result<Self, ApiError> {
+        let RawBody { bytes, key, memory: _memory } =
+            RawBody::receive(request, BodyForm::Json).await?;
         let Lenient { value, faults } = json::lenient(not_empty(&bytes)?)?;
         Ok(Self { value, faults, key })
     }

@@ -4,22 +4,49 @@ use axum::http::{HeaderMap, request::Parts};
 use service::{http::ApiError, idempotency::IdempotencyKey};
 use sha2::{Digest, Sha256};
 
+use super::json::digest;
+
 const HEADER: &str = "idempotency-key";
 const MAX_LENGTH: usize = 255;
 
+/// Form of a body, which decides when two requests are the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum BodyForm {
+    /// The same values: the order of fields, white space, escapes and the form of numbers do not
+    /// count. An empty body is an empty object.
+    Json,
+    /// The same bytes.
+    Bytes,
+}
+
 /// Reads the key of a request; `None` if the request has none.
-pub(crate) fn key_of(parts: &Parts, body: &[u8]) -> Result<Option<IdempotencyKey>, ApiError> {
+pub(crate) fn key_of(
+    parts: &Parts,
+    body: &[u8],
+    form: BodyForm,
+) -> Result<Option<IdempotencyKey>, ApiError> {
     let Some(key) = header(&parts.headers)? else { return Ok(None) };
-    let mut digest = Sha256::new();
+    let bytes_hash = hash(parts, body);
+    let values = match form {
+        BodyForm::Json if body.is_empty() => digest::of(b"{}"),
+        BodyForm::Json => digest::of(body),
+        BodyForm::Bytes => None,
+    };
+    let request_hash = values.map_or_else(|| bytes_hash.clone(), |values| hash(parts, &values));
+    Ok(Some(IdempotencyKey { key, request_hash, bytes_hash }))
+}
+
+fn hash(parts: &Parts, body: &[u8]) -> Vec<u8> {
+    let mut hash = Sha256::new();
     for part in [
         parts.method.as_str().as_bytes(),
         parts.uri.path_and_query().map_or("", |path| path.as_str()).as_bytes(),
         body,
     ] {
-        digest.update((part.len() as u64).to_be_bytes());
-        digest.update(part);
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
     }
-    Ok(Some(IdempotencyKey { key, request_hash: digest.finalize().to_vec() }))
+    hash.finalize().to_vec()
 }
 
 fn header(headers: &HeaderMap) -> Result<Option<String>, ApiError> {

@@ -1,5 +1,6 @@
 //! Parsing of JSON bodies: limits that are checked before parsing, and faults in plain words.
 
+pub(crate) mod digest;
 mod faults;
 mod repair;
 mod strict;
@@ -172,7 +173,7 @@ impl<'de> Visitor<'de> for Entries {
         let mut entries = None;
         while let Some(name) = fields.next_key::<String>()? {
             if name != field {
-                let name: String = name.chars().take(faults::MAX_NAME).collect();
+                let name = shown(&name);
                 return Err(serde::de::Error::custom(format!("{name}: unknown field")));
             }
             if entries.is_some() {

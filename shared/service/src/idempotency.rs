@@ -25,8 +25,18 @@ pub enum Error {
 pub struct IdempotencyKey {
     /// 1 to 255 visible ASCII characters.
     pub key: String,
-    /// SHA-256 of method, path with query, and body.
+    /// SHA-256 of method, path with query, and body; a JSON body counts by its values.
     pub request_hash: Vec<u8>,
+    /// SHA-256 of method, path with query, and the bytes of the body, which earlier builds stored: a
+    /// key that was used before an upgrade is known by it.
+    pub bytes_hash: Vec<u8>,
+}
+
+impl IdempotencyKey {
+    /// Returns whether a stored hash is that of this request.
+    fn is_of(&self, stored: &[u8]) -> bool {
+        stored == self.request_hash || stored == self.bytes_hash
+    }
 }
 
 /// State of a key when a request is received.
@@ -156,7 +166,7 @@ pub async fn lookup(
     .fetch_optional(&mut *connection)
     .await?;
     let Some(row) = row else { return Ok(Known::New) };
-    if row.request_hash != key.request_hash {
+    if !key.is_of(&row.request_hash) {
         return Err(Error::Reused);
     }
     let status = row.status.and_then(|status| u16::try_from(status).ok());
