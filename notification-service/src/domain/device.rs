@@ -3,6 +3,7 @@
 use std::{fmt, str::FromStr, sync::Arc};
 
 use chrono::{DateTime, Utc};
+use contract::text::is_blank;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
@@ -96,15 +97,17 @@ impl fmt::Debug for Token {
     }
 }
 
-/// Parses a device's name from a client: trimmed, at most 100 characters, no control characters. An
-/// empty name counts as none.
+/// Parses a device's name from a client: trimmed, at most 100 characters, no control characters, at
+/// least one visible character. An empty name counts as none.
 ///
 /// # Errors
 /// The rule that the name breaks.
 pub fn parse_name(name: Option<String>) -> Result<Option<String>, &'static str> {
-    let Some(name) = name.map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()) else {
-        return Ok(None);
-    };
+    let Some(name) = name.filter(|name| !name.is_empty()) else { return Ok(None) };
+    let name = name.trim().to_owned();
+    if is_blank(&name) {
+        return Err("must have a visible character; leave it out for no name");
+    }
     let fits = name.chars().count() <= MAX_NAME && !name.chars().any(char::is_control);
     if fits {
         Ok(Some(name))
@@ -168,7 +171,10 @@ mod tests {
     #[test]
     fn trims_name_and_counts_characters() {
         assert_eq!(parse_name(Some("  my phone ".to_owned())), Ok(Some("my phone".to_owned())));
-        assert_eq!(parse_name(Some("  ".to_owned())), Ok(None));
+        assert_eq!(parse_name(Some(String::new())), Ok(None));
+        for blank in ["  ", "\u{3000}", "\u{200b}", "\u{0}"] {
+            assert!(parse_name(Some(blank.to_owned())).is_err(), "{blank:?}");
+        }
         assert!(parse_name(Some("ü".repeat(100))).is_ok());
         assert!(parse_name(Some("ü".repeat(101))).is_err());
         assert!(parse_name(Some("a\u{7}".to_owned())).is_err());

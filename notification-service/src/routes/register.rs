@@ -48,7 +48,10 @@ pub(super) struct Registration {
     device_type: Option<DeviceType>,
     /// Name that the user gives to the device. A registration without a name keeps the previous
     /// one.
-    #[schema(max_length = 100, pattern = r"^[^\x00-\x1F\x7F-\x9F]*$")]
+    #[schema(
+        max_length = 100,
+        pattern = r"^([^\x00-\x1F\x7F-\x9F]*[^\s\x00-\x1F\x7F-\x9F][^\x00-\x1F\x7F-\x9F]*)?$"
+    )]
     name: Option<String>,
 }
 

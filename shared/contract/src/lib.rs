@@ -13,6 +13,7 @@ mod message;
 mod outcome;
 mod reason;
 mod schedule;
+pub mod text;
 mod traceparent;
 
 pub use bounds::{Bounds, OutOfBounds};

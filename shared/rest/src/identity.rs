@@ -6,7 +6,10 @@ use axum::{
     extract::FromRequestParts,
     http::{HeaderMap, HeaderName, header::AUTHORIZATION, request::Parts},
 };
-use contract::bounds::is_identity;
+use contract::{
+    bounds::{MAX_IDENTITY, is_identity},
+    text::is_blank,
+};
 use env_config::LiveSecret;
 use secrecy::ExposeSecret;
 use service::http::{ApiError, Reason};
@@ -90,11 +93,36 @@ fn unauthenticated(message: &str) -> ApiError {
     ApiError::new(Reason::Unauthenticated, message)
 }
 
-/// Returns a header that must occur once and be short and printable.
-fn single<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+/// Reads a header that must occur once and be an id or an address in UTF-8. Ids are compared byte by
+/// byte: `zoë` with one character for the last letter and with two are different users, as two
+/// tokens with these `sub` are (RFC 7519, section 4.1.2, and RFC 7515, section 5.3).
+fn single<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<&'a str, ApiError> {
+    let refused = |problem: &str| unauthenticated(&format!("{name} {problem}"));
     let mut values = headers.get_all(name).iter();
-    let value = values.next()?.to_str().ok()?.trim();
-    (is_identity(value) && values.next().is_none()).then_some(value)
+    let value = values.next().ok_or_else(|| refused("is missing"))?;
+    if values.next().is_some() {
+        return Err(refused("is given more than once"));
+    }
+    let value = str::from_utf8(value.as_bytes().trim_ascii())
+        .map_err(|_| refused("is not UTF-8: encode the value as UTF-8"))?;
+    check(value).map_err(refused)?;
+    Ok(value)
+}
+
+/// Checks the id or the address of a user.
+///
+/// # Errors
+/// The rule that the text breaks.
+pub(super) fn check(text: &str) -> Result<(), &'static str> {
+    if is_blank(text) {
+        Err("is empty or has no visible character")
+    } else if text.len() > MAX_IDENTITY {
+        Err("has more than 255 bytes")
+    } else if !is_identity(text) {
+        Err("has control characters, U+FFFE or U+FFFF")
+    } else {
+        Ok(())
+    }
 }
 
 fn gateway(headers: &HeaderMap, secret: Option<&LiveSecret>) -> Result<Identity, ApiError> {
@@ -110,10 +138,8 @@ fn gateway(headers: &HeaderMap, secret: Option<&LiveSecret>) -> Result<Identity,
     if headers.get_all("x-anonymous-consumer").iter().any(|value| value.as_bytes() != b"false") {
         return Err(unauthenticated("anonymous callers have no reminders"));
     }
-    let user_id = single(headers, "x-authenticated-userid")
-        .ok_or_else(|| unauthenticated("X-Authenticated-Userid is missing or malformed"))?;
-    let email = single(headers, "x-consumer-username")
-        .ok_or_else(|| unauthenticated("X-Consumer-Username is missing or malformed"))?;
+    let user_id = single(headers, "X-Authenticated-Userid")?;
+    let email = single(headers, "X-Consumer-Username")?;
     Ok(Identity { user_id: user_id.to_owned(), email: email.to_owned(), email_verified: true })
 }
 

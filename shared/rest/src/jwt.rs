@@ -1,13 +1,12 @@
 //! Verification of bearer tokens: JSON Web Tokens (RFC 7519) of the configured issuer.
 
 use axum::http::HeaderMap;
-use contract::bounds::is_identity;
 use jsonwebtoken::{Algorithm, Validation, decode, decode_header};
 use serde::Deserialize;
 use serde_json::Value;
 use service::http::{ApiError, Reason};
 
-use super::{Identity, bearer, jwks::KeySet, static_key::StaticKey};
+use super::{Identity, bearer, identity::check, jwks::KeySet, static_key::StaticKey};
 use crate::JwtSettings;
 
 /// Accepted signature algorithms, all of them asymmetric.
@@ -110,8 +109,9 @@ fn identity(claims: Claims) -> Result<Identity, ApiError> {
         .email
         .filter(|email| !email.is_empty())
         .ok_or_else(|| refused("the bearer token names no email"))?;
-    if !is_identity(&claims.sub) || !is_identity(&email) {
-        return Err(refused("the bearer token's sub or email is malformed"));
+    for (claim, value) in [("sub", &claims.sub), ("email", &email)] {
+        check(value)
+            .map_err(|problem| refused(&format!("the bearer token's {claim} {problem}")))?;
     }
     Ok(Identity {
         user_id: claims.sub,

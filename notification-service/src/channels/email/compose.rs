@@ -94,7 +94,8 @@ fn subject(text: &str) -> String {
         .map(|character| if character.is_control() { ' ' } else { character })
         .collect();
     let mut words = line.split_whitespace().collect::<Vec<_>>().join(" ");
-    if let Some((end, _)) = words.char_indices().nth(LONGEST_SUBJECT) {
+    let end = contract::text::start(&words, LONGEST_SUBJECT).len();
+    if end < words.len() {
         words.truncate(end);
         words.push('…');
     }

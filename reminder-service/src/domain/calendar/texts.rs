@@ -1,5 +1,7 @@
 //! Title, message and link of an entry.
 
+use contract::text;
+
 use super::{Problem, component::Component, x_properties};
 use crate::domain::reminder::Link;
 
@@ -26,7 +28,7 @@ pub(super) fn read(
     let value =
         |name: &str| component.one(name).map(|property| (property.line, cleaned(&property.value)));
     // Texts that were exported here keep their white space.
-    let is_text = |(_, text): &(usize, String)| is_own || !text.trim().is_empty();
+    let is_text = |(_, text): &(usize, String)| is_own || !text::is_blank(text);
     let summary = value("SUMMARY").filter(is_text);
     let description = value("DESCRIPTION").filter(is_text);
     let Some((line, message)) =
@@ -51,7 +53,7 @@ pub(super) fn read(
         },
     );
     Ok(Texts {
-        title: title.filter(|title| !title.is_empty()),
+        title: title.filter(|title| !text::is_blank(title)),
         message,
         url: link(component, left_out),
     })
@@ -68,12 +70,10 @@ fn cleaned(text: &str) -> String {
     text.chars().filter(is_kept).collect()
 }
 
-/// Returns the text, or as an error its first `limit` characters if it is longer.
+/// Returns the text, or as an error its start of at most `limit` characters if it is longer.
 fn cut(text: String, limit: usize) -> Result<String, String> {
-    match text.char_indices().nth(limit) {
-        None => Ok(text),
-        Some((end, _)) => Err(text.get(..end).unwrap_or_default().to_owned()),
-    }
+    let start = text::start(&text, limit);
+    if start.len() == text.len() { Ok(text) } else { Err(start.to_owned()) }
 }
 
 fn link(component: &Component, left_out: &mut Vec<(usize, String)>) -> Option<String> {

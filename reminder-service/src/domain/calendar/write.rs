@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, Utc};
+use contract::text::{is_blank, start};
 use icalendar::Property;
 use time_zone::Zone;
 
@@ -152,8 +153,9 @@ fn event(lines: &mut Lines, reminder: &Exported, zone: Zone) {
 
 /// Summary of a reminder without a title: the first line of its message.
 fn summary_of(message: &str) -> String {
-    let line = message.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("Reminder");
-    line.chars().filter(|character| !character.is_control()).take(MAX_SUMMARY).collect()
+    let line = message.lines().map(str::trim).find(|line| !is_blank(line)).unwrap_or("Reminder");
+    let line: String = line.chars().filter(|character| !character.is_control()).collect();
+    start(&line, MAX_SUMMARY).to_owned()
 }
 
 /// Writes an exclusion; a text in none of the forms of a reminder is left out.

@@ -1,7 +1,10 @@
 //! Texts of a reminder, each with its rules. Messages between services cannot carry every character
 //! (SNS and SQS accept those that XML 1.0 §2.2 allows), and a title is one line.
 
-use contract::bounds::{MAX_LOCALE, MAX_MESSAGE, MAX_TITLE, MAX_URL};
+use contract::{
+    bounds::{MAX_LOCALE, MAX_MESSAGE, MAX_TITLE, MAX_URL},
+    text::is_blank,
+};
 use url::{Host, Url};
 
 use super::InvalidField;
@@ -56,7 +59,7 @@ impl Title {
     /// Parses a title; `None` for an empty text, which clients of version 1.0.0 send for no title.
     ///
     /// # Errors
-    /// If it is too long, or not one line of printable characters.
+    /// If it is too long, not one line of printable characters, or has no visible character.
     pub fn parse(text: String) -> Result<Option<Self>, InvalidField> {
         let invalid = |problem: &str| Err(InvalidField::new("title", problem));
         if text.is_empty() {
@@ -67,6 +70,9 @@ impl Title {
         }
         if text.chars().any(|character| character.is_control() || !is_carried(character)) {
             return invalid("must be one line without control characters");
+        }
+        if is_blank(&text) {
+            return invalid("must have a visible character; leave it out for no title");
         }
         Ok(Some(Self(text)))
     }

@@ -51,8 +51,11 @@ pub(in crate::routes) struct NewReminder {
     /// address.
     #[schema(min_items = 1)]
     channels: Option<Vec<Channel>>,
-    /// Title: one line.
-    #[schema(max_length = 200, pattern = r"^[^\x00-\x1F\x7F-\x9F]*$")]
+    /// Title: one line with a visible character; an empty text is none.
+    #[schema(
+        max_length = 200,
+        pattern = r"^([^\x00-\x1F\x7F-\x9F]*[^\s\x00-\x1F\x7F-\x9F][^\x00-\x1F\x7F-\x9F]*)?$"
+    )]
     title: Option<String>,
     /// Message. Optional in a preview only.
     #[schema(

@@ -62,7 +62,11 @@ pub(in crate::routes) struct ReminderChange {
     channels: Option<Vec<Channel>>,
     /// Title: one line.
     #[serde(default, deserialize_with = "clearable")]
-    #[schema(value_type = Option<String>, max_length = 200, pattern = r"^[^\x00-\x1F\x7F-\x9F]*$")]
+    #[schema(
+        value_type = Option<String>,
+        max_length = 200,
+        pattern = r"^([^\x00-\x1F\x7F-\x9F]*[^\s\x00-\x1F\x7F-\x9F][^\x00-\x1F\x7F-\x9F]*)?$",
+    )]
     title: Option<Option<String>>,
     /// Message.
     #[serde(default, deserialize_with = "given")]

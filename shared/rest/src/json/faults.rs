@@ -3,7 +3,10 @@
 
 use serde_path_to_error::{Error, Segment};
 
-use contract::json_problem::{self, Kind, named, plain, without_position};
+use contract::{
+    json_problem::{self, Kind, named, plain, without_position},
+    text::start,
+};
 use service::http::{ApiError, FieldFault, Reason};
 
 /// Largest number of characters of a client's field name in an answer.
@@ -60,7 +63,7 @@ impl Fault {
 
 /// A name of a client in the form in which an answer repeats it.
 pub(crate) fn shown(name: &str) -> String {
-    name.chars().take(MAX_NAME).collect()
+    start(name, MAX_NAME).to_owned()
 }
 
 /// The fault of a query string.

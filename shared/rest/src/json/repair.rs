@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use contract::json_problem::Kind;
+use contract::{json_problem::Kind, text::start};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_path_to_error::Error;
@@ -137,11 +137,7 @@ impl Repair {
                 Step::Index(index) => format!("{field}[{}]", self.original_index(&field, *index)),
             };
         }
-        if field.is_empty() {
-            "body".to_owned()
-        } else {
-            field.chars().take(2 * MAX_NAME).collect()
-        }
+        if field.is_empty() { "body".to_owned() } else { start(&field, 2 * MAX_NAME).to_owned() }
     }
 
     /// Index that an entry of a list had before others were removed.

@@ -140,3 +140,26 @@ fn refuses_short_static_keys() {
         assert!(with(&accepted["publicKey"]).is_ok(), "{}", accepted["alg"]);
     }
 }
+
+#[tokio::test]
+async fn reads_claims_beyond_ascii() {
+    let answer_to = async |sub: &str, email: &str| {
+        let mut claims = claims();
+        (claims["sub"], claims["email"]) = (json!(sub), json!(email));
+        let authorization = token(&claims, PRIVATE);
+        let request = request("GET", "/who", &[("Authorization", &authorization)], "");
+        let (status, _, answer) = call(app(jwt()), request).await;
+        (status, answer)
+    };
+    for email in ["zoë@example.com", "ada@bücher.example"] {
+        assert_eq!(answer_to("zoë", email).await, (StatusCode::OK, json!(email)));
+    }
+    for (sub, problem) in [
+        ("\u{200b}", "is empty or has no visible character"),
+        ("a\0b", "has control characters, U+FFFE or U+FFFF"),
+    ] {
+        let (status, answer) = answer_to(sub, "zoe@example.com").await;
+        assert_eq!(status, StatusCode::UNAUTHORIZED);
+        assert_eq!(answer["error"]["message"], format!("the bearer token's sub {problem}"));
+    }
+}

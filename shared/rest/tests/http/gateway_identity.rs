@@ -1,6 +1,6 @@
 //! Identity from headers of the gateway.
 
-use axum::http::StatusCode;
+use axum::http::{HeaderName, HeaderValue, StatusCode};
 use env_config::LiveSecret;
 use rest::Auth;
 use serde_json::json;
@@ -71,9 +71,49 @@ async fn refuses_repeated_gateway_headers() {
         assert_eq!(status, StatusCode::UNAUTHORIZED, "{twice:?}");
     }
     let long = "u".repeat(256);
-    for user in [long.as_str(), "", " ", "u\u{e9}"] {
+    for user in [long.as_str(), "", " ", "\u{a0}", "\u{200b}", "u\u{ffff}"] {
         let headers = [("X-Authenticated-Userid", user), whole[1], whole[2]];
         let status = call(app(auth()), request("GET", "/who", &headers, "")).await.0;
         assert_eq!(status, StatusCode::UNAUTHORIZED, "{user}");
     }
+}
+
+#[tokio::test]
+async fn takes_identity_as_utf8() {
+    for email in ["zoë@example.com", "ada@bücher.example", "ze\u{301}@example.com"] {
+        let headers = [("X-Authenticated-Userid", "zoë"), ("X-Consumer-Username", email)];
+        let (status, _, body) = call(app(gateway()), request("GET", "/who", &headers, "")).await;
+        assert_eq!((status, body), (StatusCode::OK, json!(email)));
+    }
+}
+
+#[tokio::test]
+async fn names_fault_of_identity_header() {
+    let valid = HeaderValue::from_static("ada");
+    let latin = HeaderValue::from_bytes(b"zo\xeb").expect("a value");
+    let long = HeaderValue::from_str(&"ü".repeat(128)).expect("a value");
+    for (value, problem) in [
+        (None, "is missing"),
+        (Some(latin), "is not UTF-8: encode the value as UTF-8"),
+        (Some(long), "has more than 255 bytes"),
+        (Some(HeaderValue::from_static(" ")), "is empty or has no visible character"),
+    ] {
+        for (name, other) in [
+            ("X-Authenticated-Userid", "X-Consumer-Username"),
+            ("X-Consumer-Username", "X-Authenticated-Userid"),
+        ] {
+            let mut request = request("GET", "/who", &[], "");
+            request.headers_mut().insert(header(other), valid.clone());
+            if let Some(value) = &value {
+                request.headers_mut().insert(header(name), value.clone());
+            }
+            let (status, _, body) = call(app(gateway()), request).await;
+            assert_eq!(status, StatusCode::UNAUTHORIZED);
+            assert_eq!(body["error"]["message"], format!("{name} {problem}"));
+        }
+    }
+}
+
+fn header(name: &str) -> HeaderName {
+    name.parse().expect("a name")
 }
