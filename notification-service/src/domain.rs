@@ -3,6 +3,7 @@
 
 pub mod delivery;
 pub mod device;
+pub mod email_address;
 pub mod erasure;
 pub mod events;
 pub mod preferences;

@@ -12,6 +12,7 @@ mod stored_template;
 
 use super::outcome::Outcome;
 use super::templates::{Notice, Templates};
+use crate::domain::email_address::in_ascii;
 use aws_config::SdkConfig;
 use aws_sdk_ses::Client;
 use aws_sdk_ses::config::retry::RetryConfig;
@@ -133,7 +134,9 @@ impl Ses {
     /// # Errors
     /// If the sender is no e-mail address, or if the unsubscribe URL does not fit into a header.
     pub fn new(sdk: &SdkConfig, settings: Settings) -> Result<Self, SetupError> {
-        let source: Mailbox = settings.source.parse().map_err(|_| SetupError::Source)?;
+        let Mailbox { name, email } = settings.source.parse().map_err(|_| SetupError::Source)?;
+        let email = in_ascii(email.as_ref()).map_err(|_| SetupError::Source)?;
+        let source = Mailbox::new(name, email.parse().map_err(|_| SetupError::Source)?);
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(settings.connect_timeout)
             .operation_attempt_timeout(settings.attempt_timeout)
@@ -162,8 +165,11 @@ impl Ses {
 
     /// Makes one attempt to send an e-mail.
     pub async fn send(&self, email: &Email<'_>) -> Outcome {
-        let Ok(to) = email.to.parse::<Address>() else {
-            return Outcome::Rejected { reason: Reason::InvalidAddress };
+        let parsed = in_ascii(email.to)
+            .and_then(|address| address.parse::<Address>().map_err(|_| Reason::InvalidAddress));
+        let to = match parsed {
+            Ok(to) => to,
+            Err(reason) => return Outcome::Rejected { reason },
         };
         if self.template_is_wrong.load(Ordering::Relaxed) {
             return Outcome::Misconfigured { reason: Reason::TemplateVariableUnknown };
@@ -203,6 +209,7 @@ impl Ses {
     }
 
     async fn send_built_in(&self, email: &Email<'_>, to: Address) -> Outcome {
+        let destination = to.to_string();
         let message = match self.composer.compose(email, to) {
             Ok(message) => message,
             Err(error) => {
@@ -220,7 +227,7 @@ impl Ses {
             .client
             .send_raw_email()
             .source(self.source.to_string())
-            .destinations(email.to)
+            .destinations(destination)
             .set_configuration_set_name(self.configuration_set.clone())
             .set_tags(tag(email.occurrence_id))
             .raw_message(raw)

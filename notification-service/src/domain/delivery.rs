@@ -7,7 +7,10 @@ use contract::{Channel, DeliveryState, Reason, SendData, Traceparent};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use crate::domain::device::{DeviceType, Token};
+use crate::domain::{
+    device::{DeviceType, Token},
+    email_address::in_ascii,
+};
 
 /// Reasons for which a delivery is cancelled.
 const CANCELLATIONS: [Reason; 8] = [
@@ -201,15 +204,25 @@ impl DeliveryResult {
     }
 }
 
-/// Digest by which a mail address is stored as suppressed; it ignores the case of letters.
+/// Digest by which a mail address is stored as suppressed; it ignores the case of letters. A domain
+/// counts in A-labels, in which SES names it when it reports a bounce.
 #[must_use]
 pub fn address_digest(address: &str) -> Vec<u8> {
-    Sha256::digest(address.trim().to_ascii_lowercase().as_bytes()).to_vec()
+    let address = address.trim();
+    let written = in_ascii(address).unwrap_or_else(|_| address.to_owned());
+    Sha256::digest(written.to_ascii_lowercase().as_bytes()).to_vec()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn suppresses_domain_in_both_forms() {
+        let reported = address_digest("ada@xn--bcher-kva.example");
+        assert_eq!(address_digest("Ada@Bücher.example"), reported);
+        assert_ne!(address_digest("ada@bucher.example"), reported);
+    }
 
     #[test]
     fn reads_reason_of_cancellation() {

@@ -135,6 +135,26 @@ async fn rejects_malformed_address() {
 }
 
 #[tokio::test]
+async fn writes_domain_in_a_labels() {
+    let mailbox = Mailbox::new().await;
+    let outcome = mailbox.mail("ada@bücher.example").await;
+    assert!(matches!(outcome, Outcome::Sent { .. }), "{outcome:?}");
+    let captured = mailbox.sandbox.captured();
+    let email = captured.iter().find_map(|captured| captured.email()).expect("an e-mail");
+    assert_eq!(email.to, ["ada@xn--bcher-kva.example"]);
+}
+
+#[tokio::test]
+async fn rejects_local_part_beyond_ascii() {
+    let mailbox = Mailbox::new().await;
+    for to in ["zoë@example.com", "jesús.dan@bücher.example"] {
+        let reason = Reason::LocalPartNotAscii;
+        assert_eq!(mailbox.mail(to).await, Outcome::Rejected { reason }, "{to}");
+    }
+    assert!(mailbox.sandbox.captured().is_empty());
+}
+
+#[tokio::test]
 async fn is_misconfigured_when_account_is_refused() {
     let mailbox = Mailbox::new().await;
     mailbox.mode(SesMode { status: Some(403), ..SesMode::default() });

@@ -28,4 +28,5 @@ mod ses_bounces;
 mod store;
 mod stream;
 mod test_service;
+mod text;
 mod unreadable;

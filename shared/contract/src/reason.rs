@@ -155,6 +155,9 @@ words! {
         InvalidParameterValue = "INVALID_PARAMETER_VALUE",
         /// The recipient's address cannot be written into an e-mail.
         InvalidAddress = "INVALID_ADDRESS",
+        /// The recipient's address has letters beyond ASCII before the `@`, which SES cannot send
+        /// to.
+        LocalPartNotAscii = "LOCAL_PART_NOT_ASCII",
         /// The e-mail cannot be encoded.
         NotWritable = "NOT_WRITABLE",
         /// The account's quota of 24 hours is used up.
