@@ -19,4 +19,5 @@ mod republish;
 mod service;
 mod snooze;
 mod start;
+mod text;
 mod validation;

@@ -19,7 +19,7 @@ use sqlx::{
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
-pub use error_class::{ErrorClass, is_transient};
+pub use error_class::{ErrorClass, is_transient, is_unstorable_character};
 pub use failure_class::{FailureClass, failure_class};
 pub use interval::interval;
 pub use migrations::{MigrationError, migrate};

@@ -247,6 +247,10 @@ impl From<sqlx::Error> for ApiError {
     fn from(error: sqlx::Error) -> Self {
         if db::is_transient(&error) {
             Self::unavailable("the database", error)
+        } else if db::is_unstorable_character(&error) {
+            // The parsers of the fields refuse it first and name the field.
+            tracing::warn!("request was refused by the database: a text has the character U+0000");
+            Self::invalid("the request has the character U+0000, which cannot be stored")
         } else {
             Self::unexpected(error)
         }
