@@ -82,7 +82,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn keeps_start_within_limit(text in "(\\PC|[🇫🇷👨\u{200d}\u{301}é]){0,60}", limit in 0usize..40) {
+        fn keeps_start_within_limit(
+            text in "(\\PC|[🇫🇷👨\u{200d}\u{301}é]){0,60}",
+            limit in 0usize..40,
+        ) {
             let kept = start(&text, limit);
             prop_assert!(text.starts_with(kept) && kept.chars().count() <= limit);
             prop_assert!(kept == text || limit == 0 || !kept.is_empty());

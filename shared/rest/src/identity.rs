@@ -93,9 +93,9 @@ fn unauthenticated(message: &str) -> ApiError {
     ApiError::new(Reason::Unauthenticated, message)
 }
 
-/// Reads a header that must occur once and be an id or an address in UTF-8. Ids are compared byte by
-/// byte: `zoë` with one character for the last letter and with two are different users, as two
-/// tokens with these `sub` are (RFC 7519, section 4.1.2, and RFC 7515, section 5.3).
+/// Reads a header that must occur once and be an id or an address in UTF-8. Ids are compared byte
+/// by byte: `zoë` with one character for the last letter and with two are different users, as they
+/// are in the `sub` of a token (RFC 7519, section 4.1.2).
 fn single<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<&'a str, ApiError> {
     let refused = |problem: &str| unauthenticated(&format!("{name} {problem}"));
     let mut values = headers.get_all(name).iter();

@@ -19,8 +19,8 @@ const MAX_EXACT: f64 = 9_007_199_254_740_992.0;
 
 type Digest = [u8; 32];
 
-/// Returns the digest of the values of a text; `None` if it is not JSON, gives a field twice, or has
-/// more than 100,000 values.
+/// Returns the digest of the values of a text; `None` if it is not JSON, gives a field twice, or
+/// has more than 100,000 values.
 pub(crate) fn of(text: &[u8]) -> Option<Digest> {
     let mut json = serde_json::Deserializer::from_slice(text);
     let mut left = MAX_VALUES;
