@@ -8,7 +8,7 @@ use anyhow::Context;
 use axum::Router;
 use bus::Topology;
 use db::pool_metrics;
-use rest::{Authenticator, ExportLimit, api};
+use rest::{ApiSettings, Authenticator, ExportLimit, api};
 use service::{
     http::{Listeners, ServerSettings, admin::Readiness, serve, serve_admin},
     outbox::Relay,
@@ -24,7 +24,7 @@ use crate::{
     Config,
     domain::{email_addresses::EmailAddresses, quota::Quota},
     peers::Peers,
-    routes::{self, AppState},
+    routes::{self, AppState, FeedLimits},
     store::MIGRATOR,
     tasks::purge,
     telemetry::METRICS,
@@ -76,9 +76,11 @@ impl App {
         let routes = routes::router(AppState {
             resources,
             exports: ExportLimit::new(config.exports),
+            feeds: FeedLimits::default(),
             started: started.clone(),
         });
-        let router = api(routes, Authenticator::new(config.auth)?, &config.api);
+        let api_settings = ApiSettings { public_routes: routes::PUBLIC_ROUTES, ..config.api };
+        let router = api(routes, Authenticator::new(config.auth)?, &api_settings);
         let topology = topology(config.bus.event_topic);
         let startup = Startup {
             app_env: config.process.app_env,
@@ -93,7 +95,7 @@ impl App {
             addresses,
             pool,
             router,
-            server: config.api.server,
+            server: api_settings.server,
             relay,
             started,
             startup,

@@ -4,6 +4,7 @@ pub mod calendar;
 pub mod caller;
 pub mod email_addresses;
 pub mod events;
+pub mod feed;
 pub mod quota;
 pub mod reconciliation;
 pub mod reminder;

@@ -11,6 +11,9 @@ mod cursor;
 mod description;
 mod error;
 mod examples;
+mod feed_file;
+mod feed_limits;
+mod feeds;
 mod list;
 mod me;
 mod occurrences;
@@ -23,6 +26,7 @@ use axum::{
     extract::DefaultBodyLimit,
     http::StatusCode,
     response::{IntoResponse, Response},
+    routing::get,
 };
 use rest::{ExportLimit, complete_openapi, openapi_routes};
 use serde::Serialize;
@@ -32,6 +36,11 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::usecases::{Answer, Resources};
 
+pub use feed_limits::FeedLimits;
+
+/// Routes that callers without an identity may use; they have rate limits of their own.
+pub const PUBLIC_ROUTES: &[&str] = &[feed_file::ROUTE];
+
 /// State that the handlers share.
 #[derive(Debug, Clone)]
 pub struct AppState {
@@ -39,6 +48,8 @@ pub struct AppState {
     pub resources: Resources,
     /// Limit of concurrent exports.
     pub exports: ExportLimit,
+    /// Rate limits of calendar feeds.
+    pub feeds: FeedLimits,
     /// State of the startup: requests are refused until the schema is migrated.
     pub started: Started,
 }
@@ -54,8 +65,10 @@ pub struct AppState {
             token. Calls with an `Idempotency-Key` can be repeated: for 24 hours, the same key \
             with the same body returns the first answer.",
     ),
+    paths(feed_file::read),
     tags(
         (name = "reminders", description = "Reminders of the caller"),
+        (name = "feeds", description = "Secret addresses under which calendar apps read reminders"),
         (name = "me", description = "Export and erasure of the caller's data"),
     )
 )]
@@ -90,6 +103,11 @@ fn described() -> (Router<AppState>, utoipa::openapi::OpenApi) {
         .routes(routes!(snooze::snooze))
         .routes(routes!(acknowledge::acknowledge))
         .routes(routes!(calendar::export))
+        .routes(routes!(feeds::create, feeds::list))
+        .routes(routes!(feeds::rotate))
+        .routes(routes!(feeds::revoke))
+        // The router knows no parameter that ends within a segment.
+        .route(feed_file::ROUTE, get(feed_file::read))
         .routes(routes!(me::export))
         .routes(routes!(me::erase))
         .merge(large);

@@ -5,6 +5,7 @@ mod accept_address;
 mod acknowledge_occurrence;
 mod change_reminder;
 mod compute;
+mod create_feed;
 mod create_reminder;
 mod create_reminders;
 mod delete_reminder;
@@ -16,6 +17,8 @@ mod import_calendar;
 mod optimistic_update;
 mod read_pages;
 mod republish_reminders;
+mod revoke_feed;
+mod rotate_feed;
 mod snooze_occurrence;
 
 use service::{idempotency::Replay, outbox::RelayHandle};
@@ -30,17 +33,20 @@ pub use acknowledge_occurrence::acknowledge_occurrence;
 pub use change_reminder::change_reminder;
 pub use compute::TaskError;
 pub(crate) use compute::off_thread;
+pub use create_feed::create_feed;
 pub use create_reminder::create_reminder;
 pub use create_reminders::create_reminders;
 pub use delete_reminder::delete_reminder;
 pub use erase_user::{Erased, erase_user};
 pub use error::Error;
-pub use export_calendar::{CalendarExport, export_calendar};
+pub use export_calendar::{CalendarExport, MAX_REMINDERS as CALENDAR_REMINDERS, export_calendar};
 pub use export_user::{UserExport, export_user};
 pub use import_calendar::{CalendarImport, Imported, import_calendar};
 pub use optimistic_update::Updated;
 pub use read_pages::ReminderPages;
 pub use republish_reminders::{Problem, Progress, Republished, republish_reminders};
+pub use revoke_feed::revoke_feed;
+pub use rotate_feed::rotate_feed;
 pub use snooze_occurrence::snooze_occurrence;
 
 /// Status that is stored with the answer to an idempotency key, unless something is created.

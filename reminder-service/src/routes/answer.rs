@@ -152,7 +152,7 @@ pub(super) fn time<S: Serializer>(at: &DateTime<Utc>, serializer: S) -> Result<S
     serializer.collect_str(&at.to_rfc3339_opts(SecondsFormat::Millis, true))
 }
 
-fn optional_time<S: Serializer>(
+pub(super) fn optional_time<S: Serializer>(
     at: &Option<DateTime<Utc>>,
     serializer: S,
 ) -> Result<S::Ok, S::Error> {

@@ -24,6 +24,10 @@ use crate::{
     },
 };
 
+/// Type of a calendar file.
+pub(super) const CONTENT_TYPE: HeaderValue =
+    HeaderValue::from_static("text/calendar; charset=utf-8");
+
 /// Query of an import.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -203,15 +207,15 @@ pub(super) async fn export(
 ) -> Result<Response, ApiError> {
     let permit = state.exports.acquire(&identity.user_id)?;
     let export = export_calendar(&state.resources, identity.user_id).await?;
-    let file = HeaderValue::from_static("text/calendar; charset=utf-8");
-    let mut response = streamed(permit, file, move |writer: BodyWriter| write(export, writer));
+    let mut response =
+        streamed(permit, CONTENT_TYPE, move |writer: BodyWriter| write(export, writer));
     let disposition = HeaderValue::from_static("attachment; filename=\"reminders.ics\"");
     response.headers_mut().insert(header::CONTENT_DISPOSITION, disposition);
     Ok(response)
 }
 
 /// Writes the file page by page.
-async fn write(
+pub(super) async fn write(
     CalendarExport { calendar, mut reminders }: CalendarExport,
     mut writer: BodyWriter,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {

@@ -22,6 +22,8 @@ impl From<Error> for ApiError {
         let message = error.to_string();
         match error {
             Error::MissingReminder => Self::new(Reason::MissingReminder, message),
+            Error::MissingFeed => Self::new(Reason::NotFound, message),
+            Error::TooManyFeeds { .. } => Self::new(Reason::Conflict, message),
             Error::Contended => Self::new(Reason::UpstreamUnavailable, message),
             Error::QuotaExceeded { .. } => {
                 Self::new(Reason::RateLimited, message).after(RETRY_AFTER_QUOTA)

@@ -107,9 +107,30 @@ pub(super) fn export() -> Value {
         },
         "eventService": {"notifications": [], "events": [], "truncated": false},
         "reminders": [reminder()],
+        "calendarFeeds": [feed()],
         "missing": [],
         "complete": true
     })
+}
+
+pub(super) fn feed() -> Value {
+    json!({
+        "id": "01979a3c7e2f7c41b1d1e0a5d2c3f4a5",
+        "createdAt": "2026-04-20T12:00:00.000Z",
+        "rotatedAt": null
+    })
+}
+
+pub(super) fn new_feed() -> Value {
+    let path = "/calendar/q83vEjRWeJCrze8SNFZ4kKvN7xI0VniQq83vEjRWeJA.ics";
+    let mut feed = feed();
+    feed["url"] = format!("https://api.example.com{path}").into();
+    feed["path"] = path.into();
+    feed
+}
+
+pub(super) fn feeds() -> Value {
+    json!({"feeds": [feed()]})
 }
 
 pub(super) fn calendar() -> Value {

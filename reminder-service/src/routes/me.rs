@@ -12,6 +12,7 @@ use super::{
     AppState,
     answer::{ReminderAnswer, time},
     examples,
+    feeds::FeedAnswer,
 };
 use crate::{
     domain::{caller::Origin, reminder::Reminder},
@@ -38,6 +39,8 @@ pub(super) struct Export {
     event_service: Option<Value>,
     /// Reminders of the caller, newest first.
     reminders: Vec<ReminderAnswer>,
+    /// Calendar feeds of the caller, without their addresses.
+    calendar_feeds: Vec<FeedAnswer>,
     /// Parts that are missing, each with the reason.
     missing: Vec<String>,
     /// `true` if the data of every service is there and complete. It is the last member: a body
@@ -109,7 +112,7 @@ async fn write(
     export: UserExport,
     mut writer: BodyWriter,
 ) -> Result<(), ExportError> {
-    let UserExport { notification_service, event_service, reminders, mut missing } = export;
+    let UserExport { notification_service, event_service, reminders, feeds, mut missing } = export;
     let head = Head { exported_at: Utc::now(), user_id: &identity.user_id, email: &identity.email };
     let head = serde_json::to_string(&head)?;
     writer.write(head.trim_end_matches('}')).await?;
@@ -122,8 +125,12 @@ async fn write(
     if is_truncated {
         missing.push("the oldest entries of each kind beyond 100,000".to_owned());
     }
+    let feeds: Vec<FeedAnswer> = feeds.into_iter().map(FeedAnswer::from).collect();
+    let feeds = serde_json::to_string(&feeds)?;
     let (is_complete, missing) = (missing.is_empty(), serde_json::to_string(&missing)?);
-    writer.write(format!(r#"],"missing":{missing},"complete":{is_complete}}}"#)).await?;
+    let tail =
+        format!(r#"],"calendarFeeds":{feeds},"missing":{missing},"complete":{is_complete}}}"#);
+    writer.write(tail).await?;
     Ok(writer.finish().await?)
 }
 

@@ -29,6 +29,9 @@ pub async fn erase(
     sqlx::query!("delete from reminders where user_id = $1", user_id)
         .execute(&mut *connection)
         .await?;
+    sqlx::query!("delete from calendar_feeds where user_id = $1", user_id)
+        .execute(&mut *connection)
+        .await?;
     // A locked key belongs to a request that waits for this transaction.
     sqlx::query!(
         "delete from idempotency_keys where (user_id, key) in (

@@ -22,6 +22,15 @@ pub enum Error {
     /// The caller has no such reminder. It does not say if another user has it.
     #[error("there is no such reminder")]
     MissingReminder,
+    /// The caller has no such calendar feed.
+    #[error("there is no such calendar feed")]
+    MissingFeed,
+    /// The caller has the largest number of calendar feeds.
+    #[error("you have {max} calendar feeds, which is the limit; revoke one first")]
+    TooManyFeeds {
+        /// Largest number of feeds.
+        max: i64,
+    },
     /// Other requests changed the reminder again and again.
     #[error("other requests are changing the reminder; try again")]
     Contended,

@@ -4,7 +4,7 @@ use super::{Error, ReminderPages, Resources};
 use crate::{domain::calendar::Calendar, store};
 
 /// Largest number of reminders of one file, the newest.
-const MAX_REMINDERS: usize = 10_000;
+pub const MAX_REMINDERS: usize = 10_000;
 
 /// A calendar, and the reminders that become its events.
 #[derive(Debug)]

@@ -3,7 +3,7 @@
 use reqwest::header::HeaderMap;
 
 use super::{Error, ReminderPages, Resources};
-use crate::peers::Part;
+use crate::{domain::feed::Feed, peers::Part, store};
 
 /// Largest number of reminders of one export, the newest.
 const MAX_REMINDERS: usize = 100_000;
@@ -17,6 +17,8 @@ pub struct UserExport {
     pub event_service: Option<Part>,
     /// The newest 100,000 reminders.
     pub reminders: ReminderPages,
+    /// Calendar feeds, without their addresses.
+    pub feeds: Vec<Feed>,
     /// Parts that are missing, each with the reason.
     pub missing: Vec<String>,
 }
@@ -33,10 +35,12 @@ pub async fn export_user(
 ) -> Result<UserExport, Error> {
     let Resources { pool, peers, .. } = resources;
     let mut reminders = ReminderPages::new(pool.clone(), user_id.to_owned(), MAX_REMINDERS);
-    let ((), notification_service, event_service) = tokio::try_join!(
+    let ((), feeds, notification_service, event_service) = tokio::try_join!(
         async { Ok::<_, Error>(reminders.read_ahead().await?) },
+        async { Ok(store::feeds(pool, user_id).await?) },
         async { Ok(peers.of_notification_service(credentials).await?) },
         async { Ok(peers.of_event_service(user_id).await?) },
     )?;
-    Ok(UserExport { notification_service, event_service, reminders, missing: peers.missing() })
+    let missing = peers.missing();
+    Ok(UserExport { notification_service, event_service, reminders, feeds, missing })
 }

@@ -7,6 +7,7 @@ mod calendar;
 mod change;
 mod create;
 mod delete;
+mod feeds;
 mod idempotency;
 mod limits;
 mod list;

@@ -83,6 +83,7 @@ fn admission(authenticator: Authenticator, settings: &ApiSettings) -> Admission 
         limiter: settings.rate_limit.map(Limiter::new),
         responses: ResponseLimits::new(settings.body_memory_mib),
         hasher: RandomState::new(),
+        public_routes: settings.public_routes,
     }
 }
 

@@ -40,6 +40,6 @@ pub use layers::{RequestContext, api};
 pub use openapi::{IdempotencyKeyHeader, complete_openapi, complete_operator_openapi};
 pub use operator::require_operator;
 pub use operators::{Operator, Operators};
-pub use rate_limit::{Allowance, ENTRIES_PER_CALL, RateLimit};
+pub use rate_limit::{Allowance, ENTRIES_PER_CALL, KeyedRateLimit, RateLimit};
 pub use settings::ApiSettings;
 pub use streamed::{BodyWriter, ClientGone, streamed, streamed_json};

@@ -32,7 +32,7 @@ pub struct IdempotencyKeyHeader {
 /// operations that have it, and the description.
 const COMMON: [(&str, Applies, &str); 6] = [
     ("400", Applies::Input, "`INVALID_REQUEST`: `details` names every faulty field"),
-    ("401", Applies::All, "`UNAUTHENTICATED`: the request does not identify its caller"),
+    ("401", Applies::Identified, "`UNAUTHENTICATED`: the request does not identify its caller"),
     ("413", Applies::Bodies, "`PAYLOAD_TOO_LARGE`: the body is too large"),
     ("422", Applies::Keys, "`IDEMPOTENCY_KEY_REUSED`: the key came with another request"),
     ("429", Applies::All, "`RATE_LIMITED`: too many requests; try again after `Retry-After`"),
@@ -49,6 +49,8 @@ const COMMON: [(&str, Applies, &str); 6] = [
 enum Applies {
     /// All operations.
     All,
+    /// Operations that need an identity.
+    Identified,
     /// Operations with a body, query parameters or headers.
     Input,
     /// Operations with a body.
@@ -69,6 +71,7 @@ impl Applies {
         let is_key = |parameter: &Parameter| parameter.name == "Idempotency-Key";
         match self {
             Self::All => true,
+            Self::Identified => operation.security.is_none(),
             Self::Input => operation.request_body.is_some() || parameters().any(is_input),
             Self::Bodies => operation.request_body.is_some(),
             Self::Keys => parameters().any(is_key),

@@ -14,7 +14,7 @@ use std::{
 };
 
 use axum::{
-    extract::{FromRequestParts, Request, State},
+    extract::{FromRequestParts, MatchedPath, Request, State},
     http::{Method, request::Parts},
     middleware::Next,
     response::{IntoResponse, Response},
@@ -123,6 +123,16 @@ pub(super) struct Admission {
     pub(super) limiter: Option<Limiter>,
     pub(super) responses: ResponseLimits,
     pub(super) hasher: RandomState,
+    pub(super) public_routes: &'static [&'static str],
+}
+
+impl Admission {
+    /// Returns whether a request needs no identity.
+    fn is_public(&self, request: &Request) -> bool {
+        let route = request.extensions().get::<MatchedPath>();
+        route.is_some_and(|route| self.public_routes.contains(&route.as_str()))
+            || docs::PATHS.contains(&request.uri().path())
+    }
 }
 
 /// Middleware that identifies the caller and takes the call from the allowance of the caller. Calls
@@ -135,7 +145,7 @@ pub(super) async fn admit(
     mut request: Request,
     next: Next,
 ) -> Response {
-    if docs::PATHS.contains(&request.uri().path()) {
+    if admission.is_public(&request) {
         return next.run(request).await;
     }
     let identity = admission.authenticator.identify(request.headers()).await;
@@ -165,6 +175,34 @@ pub(super) async fn admit(
     let response = next.run(request).await;
     drop(permit);
     responses.count_memory(user, response)
+}
+
+/// Rate limit of calls by something else than their caller.
+#[derive(Clone)]
+pub struct KeyedRateLimit(Limiter);
+
+impl KeyedRateLimit {
+    /// A limit of the calls of each key.
+    #[must_use]
+    pub fn new(limit: RateLimit) -> Self {
+        Self(Limiter::new(limit))
+    }
+
+    /// Takes a call from the allowance of a key.
+    ///
+    /// # Errors
+    /// `RATE_LIMITED` if it is used up.
+    pub fn take(&self, key: impl Hash) -> Result<(), ApiError> {
+        self.0.take(self.0.key(key), NonZeroU32::MIN)
+    }
+
+    /// Takes a call from the allowance of an address, or of its network of 64 bits.
+    ///
+    /// # Errors
+    /// `RATE_LIMITED` if it is used up.
+    pub fn take_address(&self, address: Option<IpAddr>) -> Result<(), ApiError> {
+        self.take(address.map(subscriber))
+    }
 }
 
 /// Address of a subscriber: of IPv6, a subscriber has a network of 64 bits.

@@ -23,6 +23,9 @@ pub struct ApiSettings {
     pub body_memory_mib: usize,
     /// Limits of connections.
     pub server: ServerSettings,
+    /// Routes that need no identity, as the router knows them. Their handlers limit the rate of
+    /// their calls.
+    pub public_routes: &'static [&'static str],
 }
 
 impl Default for ApiSettings {
@@ -33,6 +36,7 @@ impl Default for ApiSettings {
             rate_limit: None,
             body_memory_mib: DEFAULT_MIB,
             server: ServerSettings::default(),
+            public_routes: &[],
         }
     }
 }
@@ -67,6 +71,7 @@ impl ApiSettings {
             rate_limit: None,
             body_memory_mib: body_memory_mib?,
             server: server?,
+            public_routes: &[],
         })
     }
 }
