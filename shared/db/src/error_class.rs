@@ -107,8 +107,8 @@ pub fn is_transient(error: &sqlx::Error) -> bool {
     ErrorClass::of(error).is_transient()
 }
 
-/// Returns whether a value has a character that PostgreSQL does not store: U+0000, in a text (22021)
-/// or in JSON (22P05).
+/// Returns whether a value has a character that PostgreSQL does not store: U+0000, in a text
+/// (22021) or in JSON (22P05).
 #[must_use]
 pub fn is_unstorable_character(error: &sqlx::Error) -> bool {
     let sqlx::Error::Database(error) = error else { return false };

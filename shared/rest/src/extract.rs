@@ -55,8 +55,8 @@ pub struct LenientBody<T> {
     pub key: Option<IdempotencyKey>,
 }
 
-/// A JSON body as bytes, with the `Idempotency-Key` of the request: it names the same request if the
-/// values are the same.
+/// A JSON body as bytes, with the `Idempotency-Key` of the request: it names the same request if
+/// the values are the same.
 #[derive(Debug)]
 pub struct RawJson(pub RawBody);
 

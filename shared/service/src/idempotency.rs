@@ -27,8 +27,8 @@ pub struct IdempotencyKey {
     pub key: String,
     /// SHA-256 of method, path with query, and body; a JSON body counts by its values.
     pub request_hash: Vec<u8>,
-    /// SHA-256 of method, path with query, and the bytes of the body, which earlier builds stored: a
-    /// key that was used before an upgrade is known by it.
+    /// SHA-256 of method, path with query, and the bytes of the body, which earlier builds stored:
+    /// a key that was used before an upgrade is known by it.
     pub bytes_hash: Vec<u8>,
 }
 

@@ -39,12 +39,14 @@ struct Rule {
 }
 
 /// Crates that the domain may import: the standard library, our values, and libraries of values.
-const VALUES: [&str; 14] = [
+const VALUES: [&str; 16] = [
     "alloc",
+    "base64",
     "chrono",
     "contract",
     "core",
     "icalendar",
+    "idna",
     "recurrence",
     "serde",
     "serde_json",
