@@ -2,6 +2,7 @@
 
 mod channels;
 mod conversions;
+mod given_time;
 mod pairs;
 mod recurrence;
 mod schedule;
@@ -14,6 +15,7 @@ use contract::Priority;
 use uuid::Uuid;
 
 pub use channels::{Channels, looks_like_an_address};
+pub use given_time::{GivenTime, InvalidDueDate};
 pub use pairs::Pairs;
 pub use recurrence::{Fold, Gap, InvalidRecurrence, Recurrence};
 pub use schedule::{ExpiresAfter, NotifyOffsets, Schedule, Status, TimeZone, due_date, instant};
@@ -47,6 +49,9 @@ pub enum InvalidDetails {
     /// The recurrence rule is invalid.
     #[error(transparent)]
     Recurrence(#[from] InvalidRecurrence),
+    /// The local due date has no usable instant.
+    #[error(transparent)]
+    DueDate(#[from] InvalidDueDate),
 }
 
 /// Fields of a reminder that its user sets.
@@ -104,9 +109,9 @@ pub struct Handled {
 /// A change of a reminder: fields that are `None` stay unchanged.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Change {
-    /// New due date.
-    pub date: Option<DateTime<Utc>>,
-    /// New time zone.
+    /// New due date. A local one is in the new time zone, or in the present one if there is none.
+    pub date: Option<GivenTime>,
+    /// New time zone. Without a new date, the due date keeps its wall-clock time.
     pub time_zone: Option<TimeZone>,
     /// New offsets.
     pub offsets: Option<NotifyOffsets>,
@@ -147,15 +152,20 @@ impl Details {
     /// Applies a change.
     ///
     /// # Errors
-    /// If the rule is invalid, or `isRecurring` contradicts it.
-    pub fn with(self, change: Change) -> Result<Self, InvalidRecurrence> {
+    /// If the rule is invalid, `isRecurring` contradicts it, or a local due date has no usable
+    /// instant.
+    pub fn with(self, change: Change) -> Result<Self, InvalidDetails> {
         // A schedule that does not change is kept, even if its rule exceeds today's limits.
         let schedule = if change.reschedules() {
+            let before = self.schedule;
+            let time_zone = change.time_zone.unwrap_or(before.time_zone);
+            let date = change.date.unwrap_or_else(|| before.date_in(time_zone));
+            let recurrence = change.recurrence.unwrap_or(before.recurrence);
             Schedule::new(
-                change.date.unwrap_or(self.schedule.date),
-                change.time_zone.unwrap_or(self.schedule.time_zone),
-                change.offsets.unwrap_or(self.schedule.offsets),
-                change.recurrence.unwrap_or(self.schedule.recurrence),
+                date.due_date(time_zone, recurrence.as_ref())?,
+                time_zone,
+                change.offsets.unwrap_or(before.offsets),
+                recurrence,
             )?
         } else {
             self.schedule

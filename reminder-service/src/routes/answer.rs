@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, NaiveDateTime, SecondsFormat, Utc};
 use contract::{Channel, Priority, Recurrence};
 use serde::{Serialize, Serializer};
 use service::http::ApiError;
@@ -31,6 +31,10 @@ pub(super) struct ReminderAnswer {
     /// Due time; for a recurring reminder, the start of its rule.
     #[serde(serialize_with = "time")]
     date: DateTime<Utc>,
+    /// `date` on the wall clock of `timeZone`, without an offset.
+    #[serde(serialize_with = "local_time")]
+    #[schema(value_type = String)]
+    local_date: NaiveDateTime,
     /// IANA time zone of local times.
     time_zone: &'static str,
     /// `true` exactly if `recurrence` is not `null`.
@@ -112,6 +116,7 @@ impl From<Updated> for ReminderAnswer {
             created_at: reminder.created_at,
             updated_at: reminder.updated_at,
             date: schedule.date,
+            local_date: schedule.local_date(),
             time_zone: schedule.time_zone.name(),
             is_recurring: schedule.recurrence.is_some(),
             recurrence: schedule.recurrence.clone().map(Into::into),
@@ -150,6 +155,14 @@ pub(super) async fn answers(
 /// Writes UTC with milliseconds and `Z`, like version 1.0.0.
 pub(super) fn time<S: Serializer>(at: &DateTime<Utc>, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(&at.to_rfc3339_opts(SecondsFormat::Millis, true))
+}
+
+/// Writes a wall-clock time without an offset; the fraction of a second only if there is one.
+pub(super) fn local_time<S: Serializer>(
+    local: &NaiveDateTime,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&local.format("%Y-%m-%dT%H:%M:%S%.f"))
 }
 
 pub(super) fn optional_time<S: Serializer>(

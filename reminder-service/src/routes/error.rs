@@ -7,7 +7,7 @@ use service::http::{ApiError, Reason};
 use crate::{
     domain::{
         caller::UnusableEmail,
-        reminder::{InvalidField, InvalidRecurrence},
+        reminder::{InvalidDueDate, InvalidField, InvalidRecurrence},
     },
     peers,
     usecases::{Error, TaskError},
@@ -40,6 +40,7 @@ impl From<Error> for ApiError {
             Error::UnusableEmail(UnusableEmail::NoAddress(error)) | Error::InvalidField(error) => {
                 error.into()
             }
+            Error::InvalidDueDate(error) => error.into(),
             Error::InvalidRecurrence(error) => error.into(),
             Error::NothingDelivered(_) => Self::new(Reason::Conflict, message),
             Error::OutOfBounds(_) => Self::invalid(message),
@@ -59,6 +60,12 @@ impl From<Error> for ApiError {
 impl From<InvalidField> for ApiError {
     fn from(error: InvalidField) -> Self {
         Self::invalid(error.to_string())
+    }
+}
+
+impl From<InvalidDueDate> for ApiError {
+    fn from(error: InvalidDueDate) -> Self {
+        Self::new(Reason::InvalidDueDate, error.to_string())
     }
 }
 

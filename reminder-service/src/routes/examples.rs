@@ -16,7 +16,7 @@ pub(super) fn new_reminder() -> Value {
 }
 
 pub(super) fn change() -> Value {
-    json!({"date": "2126-05-02T10:00:00+02:00", "title": null})
+    json!({"date": "2126-05-02T10:00:00", "title": null})
 }
 
 pub(super) fn reminder() -> Value {
@@ -25,6 +25,7 @@ pub(super) fn reminder() -> Value {
         "createdAt": "2026-04-20T12:00:00.000Z",
         "updatedAt": "2026-04-20T12:00:00.000Z",
         "date": "2126-05-01T08:00:00.000Z",
+        "localDate": "2126-05-01T10:00:00",
         "timeZone": "Europe/Berlin",
         "isRecurring": false,
         "recurrence": null,
@@ -48,7 +49,7 @@ pub(super) fn reminder() -> Value {
 /// A reminder that recurs every Monday morning.
 pub(super) fn recurring() -> Value {
     json!({
-        "date": "2126-05-06T09:00:00+02:00",
+        "date": "2126-05-06T09:00:00",
         "timeZone": "Europe/Berlin",
         "message": "Tablets",
         "notifyOffsets": [0, 30],
@@ -64,7 +65,7 @@ pub(super) fn recurring() -> Value {
 pub(super) fn occurrences() -> Value {
     let occurrence = |day: &str| {
         let at = format!("{day}T07:00:00.000Z");
-        json!({"at": at, "deliveries": [
+        json!({"at": at, "localAt": format!("{day}T09:00:00"), "deliveries": [
             {"notifyOffset": 30, "deliverAt": format!("{day}T06:30:00.000Z")},
             {"notifyOffset": 0, "deliverAt": at}
         ]})

@@ -1,22 +1,23 @@
 //! `GET /reminders/{id}/occurrences` and `POST /reminders/preview`: upcoming occurrences.
 
 use axum::{Json, extract::State};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDateTime, Utc};
 use rest::{Faults, Identity, LenientBody, LenientParams, PathId};
 use serde::{Deserialize, Serialize};
 use service::http::{ApiError, ErrorBody, FieldFault};
+use time_zone::Zone;
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
     AppState,
-    answer::time,
+    answer::{local_time, time},
     body::NewReminder,
     description::{MissingReminder, ReminderPath},
     error::missing,
     examples,
 };
 use crate::{
-    domain::reminder::{InvalidField, Upcoming, instant},
+    domain::reminder::{InvalidField, TimeZone, Upcoming, instant},
     store,
     usecases::off_thread,
 };
@@ -48,10 +49,15 @@ pub(super) struct Occurrences {
 
 /// One occurrence.
 #[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
 pub(super) struct Occurrence {
     /// Due time.
     #[serde(serialize_with = "time")]
     at: DateTime<Utc>,
+    /// Due time on the wall clock of the reminder's `timeZone`, without an offset.
+    #[serde(serialize_with = "local_time")]
+    #[schema(value_type = String)]
+    local_at: NaiveDateTime,
     /// Deliveries in the future. If two occurrences have a delivery at the same instant, only the
     /// earlier occurrence has it.
     deliveries: Vec<Delivery>,
@@ -68,11 +74,13 @@ pub(super) struct Delivery {
     deliver_at: DateTime<Utc>,
 }
 
-impl From<Vec<Upcoming>> for Occurrences {
-    fn from(upcoming: Vec<Upcoming>) -> Self {
+impl Occurrences {
+    fn of(upcoming: Vec<Upcoming>, time_zone: TimeZone) -> Self {
+        let zone = Zone::from(time_zone);
         let delivery = |(notify_offset, deliver_at)| Delivery { notify_offset, deliver_at };
         let occurrences = upcoming.into_iter().map(|occurrence| Occurrence {
             at: occurrence.at,
+            local_at: zone.wall_clock(occurrence.at),
             deliveries: occurrence.deliveries.into_iter().map(delivery).collect(),
         });
         Self { occurrences: occurrences.collect() }
@@ -121,8 +129,11 @@ pub(super) async fn of_reminder(
     let id = id.ok_or_else(missing)?;
     let seen = store::get(&state.resources.pool, &identity.user_id, id).await?;
     let seen = seen.ok_or_else(missing)?;
-    let work = move || seen.value.upcoming(from.unwrap_or(seen.now), seen.now, limit);
-    Ok(Json(off_thread(&identity.user_id, work).await?.into()))
+    let work = move || {
+        let upcoming = seen.value.upcoming(from.unwrap_or(seen.now), seen.now, limit);
+        Occurrences::of(upcoming, seen.value.details.schedule.time_zone)
+    };
+    Ok(Json(off_thread(&identity.user_id, work).await?))
 }
 
 /// Preview the occurrences of a reminder without saving it
@@ -152,7 +163,7 @@ pub(super) async fn preview(
 ) -> Result<Json<Occurrences>, ApiError> {
     let query = query.read(faults);
     let now = Utc::now();
-    let upcoming = off_thread(&identity.user_id, move || {
+    let occurrences = off_thread(&identity.user_id, move || {
         // Faults of the query and of the body are reported together.
         let mut faults =
             query.as_ref().err().map(|error| error.details.clone()).unwrap_or_default();
@@ -160,7 +171,8 @@ pub(super) async fn preview(
         let schedule = body.value.schedule(faults)?;
         let (from, limit) = query?;
         let from = from.unwrap_or(now);
-        Ok::<_, ApiError>(schedule.upcoming(from, from.min(now), limit))
+        let upcoming = schedule.upcoming(from, from.min(now), limit);
+        Ok::<_, ApiError>(Occurrences::of(upcoming, schedule.time_zone))
     });
-    Ok(Json(upcoming.await??.into()))
+    Ok(Json(occurrences.await??))
 }

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     domain::{
         caller::Origin,
-        reminder::{InvalidField, SnoozeEnd, instant},
+        reminder::{GivenTime, InvalidField, SnoozeEnd},
     },
     usecases::snooze_occurrence,
 };
@@ -29,8 +29,9 @@ pub(super) struct Snooze {
     /// Minutes from now.
     #[schema(value_type = Option<i64>, minimum = 1, maximum = 527040)]
     minutes: Option<WholeNumber>,
-    /// Time in the future, at most a year ahead: RFC 3339 with an offset.
-    #[schema(format = DateTime)]
+    /// Time in the future, at most a year ahead: RFC 3339 with an offset, or a local time in the
+    /// reminder's `timeZone`. If the local time is repeated, it is the next of both.
+    #[schema(pattern = r"^\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)?)?$")]
     until: Option<String>,
 }
 
@@ -40,7 +41,8 @@ impl Snooze {
         let mut faults = Faults::begin(faults);
         let after = self.minutes.map(|minutes| SnoozeEnd::after_minutes(minutes.get())).transpose();
         let after = faults.take(after);
-        let at = faults.take(self.until.as_deref().map(|text| instant("until", text)).transpose());
+        let at = self.until.as_deref().map(|text| GivenTime::parse("until", text)).transpose();
+        let at = faults.take(at);
         let is_one = self.minutes.is_some() != self.until.is_some();
         if !is_one && !faults.has("minutes") && !faults.has("until") {
             let problem = "exactly one of minutes and until is required";

@@ -10,7 +10,8 @@ use crate::{
     domain::{
         caller::UnusableEmail,
         reminder::{
-            InvalidDetails, InvalidField, InvalidRecurrence, InvalidSnoozeEnd, NothingDelivered,
+            InvalidDetails, InvalidDueDate, InvalidField, InvalidRecurrence, InvalidSnoozeEnd,
+            NothingDelivered,
         },
     },
     peers,
@@ -58,6 +59,9 @@ pub enum Error {
     /// The recurrence rule is invalid, or contradicts `isRecurring`.
     #[error(transparent)]
     InvalidRecurrence(#[from] InvalidRecurrence),
+    /// The local due date has no usable instant.
+    #[error(transparent)]
+    InvalidDueDate(#[from] InvalidDueDate),
     /// The end of a snooze is not in the allowed time.
     #[error(transparent)]
     InvalidSnoozeEnd(#[from] InvalidSnoozeEnd),
@@ -92,6 +96,7 @@ impl From<InvalidDetails> for Error {
         match error {
             InvalidDetails::Field(error) => error.into(),
             InvalidDetails::Recurrence(error) => error.into(),
+            InvalidDetails::DueDate(error) => error.into(),
         }
     }
 }

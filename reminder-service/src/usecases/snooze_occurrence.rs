@@ -30,7 +30,8 @@ pub async fn snooze_occurrence<A: Serialize>(
     answer: impl FnOnce(Updated) -> A,
 ) -> Result<Answer<A>, Error> {
     let plan = move |Seen { value: reminder, now }: Seen<Reminder>| {
-        let handled = reminder.snooze(now, end.at(now)?)?;
+        let zone = reminder.details.schedule.time_zone;
+        let handled = reminder.snooze(now, end.at(now, zone)?)?;
         Ok(Plan::handling(reminder, handled, now))
     };
     update(resources, origin, key, Update { id, has_rule: false, plan }, answer).await

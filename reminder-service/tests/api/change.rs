@@ -36,7 +36,7 @@ async fn changes_only_given_fields() {
         (json!({"notifyType": "email"}), json!({"channels": ["email"]})),
         (
             json!({"date": "2126-06-01T08:00:00.000Z"}),
-            json!({"nextAt": "2126-06-01T07:50:00.000Z"}),
+            json!({"nextAt": "2126-06-01T07:50:00.000Z", "localDate": "2126-06-01T10:00:00"}),
         ),
         (json!({"priority": "normal", "locale": "en", "expiresAfterMinutes": 1}), json!({})),
     ] {

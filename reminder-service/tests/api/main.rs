@@ -11,6 +11,7 @@ mod feeds;
 mod idempotency;
 mod limits;
 mod list;
+mod local_times;
 mod me;
 mod messages;
 mod openapi;

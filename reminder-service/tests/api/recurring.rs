@@ -95,7 +95,7 @@ async fn previews_occurrences_as_for_saved_reminder() {
 
     let occurrence = |day: &str| {
         let at = format!("{day}T07:00:00.000Z");
-        json!({"at": at, "deliveries": [
+        json!({"at": at, "localAt": format!("{day}T09:00:00"), "deliveries": [
             {"notifyOffset": 30, "deliverAt": format!("{day}T06:30:00.000Z")},
             {"notifyOffset": 0, "deliverAt": at}
         ]})

@@ -14,7 +14,8 @@ fn refused() -> Vec<(Value, u16, &'static str, &'static str)> {
     vec![
         bad(json!({"date": null}), "date: "),
         bad(json!({"date": "tomorrow"}), "date: "),
-        bad(json!({"date": "2126-05-01T08:00:00"}), "date: "),
+        bad(json!({"date": "2126-05-01"}), "date: "),
+        bad(json!({"date": "2126-05-01T08:00:00[Europe/Berlin]"}), "date: "),
         bad(json!({"date": 1}), "date: "),
         bad(json!({"date": "9999-12-31T23:59:59-01:00"}), "date: "),
         (json!({"date": in_minutes(-1)}), 422, "INVALID_DUEDATE", "date: "),
@@ -108,6 +109,7 @@ fn refused() -> Vec<(Value, u16, &'static str, &'static str)> {
         bad(json!({"updatedAt": in_minutes(1)}), "updatedAt: "),
         bad(json!({"status": "completed"}), "status: "),
         bad(json!({"nextAt": in_minutes(1)}), "nextAt: "),
+        bad(json!({"localDate": "2126-05-01T08:00:00"}), "localDate: "),
         bad(json!({"version": 2}), "version: "),
     ]
 }

@@ -2,12 +2,12 @@
 
 use std::sync::OnceLock;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDateTime, Utc};
 use contract::bounds::{MAX_EXPIRY_MINUTES, MAX_OFFSET_MINUTES, MAX_OFFSETS, is_date};
 use recurrence::{DeliverySchedule, Refusal};
 use time_zone::Zone;
 
-use super::{InvalidField, InvalidRecurrence, Recurrence};
+use super::{GivenTime, InvalidField, InvalidRecurrence, Recurrence};
 
 /// Schedule of a reminder.
 #[derive(Debug, Clone)]
@@ -89,6 +89,22 @@ impl Schedule {
             schedule: OnceLock::new(),
             last_at: OnceLock::new(),
         }
+    }
+
+    /// Due time on the wall clock of the time zone.
+    #[must_use]
+    pub fn local_date(&self) -> NaiveDateTime {
+        Zone::from(self.time_zone).wall_clock(self.date)
+    }
+
+    /// The due date if only the time zone changes: the same wall-clock time.
+    pub(super) fn date_in(&self, zone: TimeZone) -> GivenTime {
+        let local = self.local_date();
+        // The same instant in another name of the zone: of a repeated time it may be the second.
+        if Zone::from(zone).wall_clock(self.date) == local {
+            return GivenTime::Instant(self.date);
+        }
+        GivenTime::Local(local)
     }
 
     /// The deliveries of the schedule. A stored rule that this version does not accept has none: a
@@ -279,12 +295,15 @@ impl ExpiresAfter {
 /// If the text has another form, or the instant is outside of the years 1 to 9999 in UTC, which
 /// RFC 3339 cannot express.
 pub fn instant(field: &'static str, text: &str) -> Result<DateTime<Utc>, InvalidField> {
-    let parsed = DateTime::parse_from_rfc3339(text).ok();
-    // Milliseconds also remove leap seconds, which PostgreSQL does not support.
-    let instant = parsed.and_then(|time| DateTime::from_timestamp_millis(time.timestamp_millis()));
     let problem = "must be an RFC 3339 time with an offset, such as 2026-05-01T10:00:00+02:00 or \
                    2026-05-01T08:00:00Z";
-    instant.filter(|at| is_date(*at)).ok_or_else(|| InvalidField::new(field, problem))
+    instant_of(text).ok_or_else(|| InvalidField::new(field, problem))
+}
+
+pub(super) fn instant_of(text: &str) -> Option<DateTime<Utc>> {
+    let parsed = DateTime::parse_from_rfc3339(text).ok()?;
+    // Milliseconds also remove leap seconds, which PostgreSQL does not support.
+    DateTime::from_timestamp_millis(parsed.timestamp_millis()).filter(|at| is_date(*at))
 }
 
 /// Parses a due date with [`instant`].

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::InvalidField;
+use super::{GivenTime, InvalidField, TimeZone};
 
 /// Longest snooze: a year.
 const MAX_MINUTES: i64 = 527_040;
@@ -13,7 +13,7 @@ pub enum SnoozeEnd {
     /// After a time from now.
     After(TimeDelta),
     /// At a time.
-    At(DateTime<Utc>),
+    At(GivenTime),
 }
 
 /// Error: the end of a snooze is not in the future, or more than a year ahead.
@@ -33,14 +33,14 @@ impl SnoozeEnd {
         Err(InvalidField::new("minutes", format!("must be between 1 and {MAX_MINUTES}")))
     }
 
-    /// Time of the end, to the millisecond.
+    /// Time of the end, to the millisecond. A local time is in the zone of the reminder.
     ///
     /// # Errors
     /// If it is not in the future, or more than a year ahead.
-    pub fn at(self, now: DateTime<Utc>) -> Result<DateTime<Utc>, InvalidSnoozeEnd> {
+    pub fn at(self, now: DateTime<Utc>, zone: TimeZone) -> Result<DateTime<Utc>, InvalidSnoozeEnd> {
         let end = match self {
             Self::After(delay) => now + delay,
-            Self::At(at) => at,
+            Self::At(given) => given.after(now, zone).ok_or(InvalidSnoozeEnd)?,
         };
         if end <= now || end > now + TimeDelta::minutes(MAX_MINUTES) {
             return Err(InvalidSnoozeEnd);
@@ -56,7 +56,10 @@ mod tests {
     #[test]
     fn refuses_end_outside_of_next_year() {
         let now = DateTime::UNIX_EPOCH;
-        let end = |minutes| SnoozeEnd::At(now + TimeDelta::minutes(minutes)).at(now);
+        let end = |minutes| {
+            let until = GivenTime::Instant(now + TimeDelta::minutes(minutes));
+            SnoozeEnd::At(until).at(now, TimeZone::default())
+        };
         assert_eq!(end(0), Err(InvalidSnoozeEnd));
         assert_eq!(end(1), Ok(now + TimeDelta::minutes(1)));
         assert_eq!(end(MAX_MINUTES), Ok(now + TimeDelta::minutes(MAX_MINUTES)));
@@ -70,6 +73,6 @@ mod tests {
         }
         let end = SnoozeEnd::after_minutes(5).expect("in range");
         let now = DateTime::UNIX_EPOCH;
-        assert_eq!(end.at(now), Ok(now + TimeDelta::minutes(5)));
+        assert_eq!(end.at(now, TimeZone::default()), Ok(now + TimeDelta::minutes(5)));
     }
 }

@@ -57,6 +57,25 @@ fn keeps_schedule_when_only_offset_changes() {
 }
 
 #[test]
+fn keeps_wall_clock_when_only_zone_changes() {
+    let zone = |name| Some(TimeZone::parse(name).expect("a zone"));
+    for (date, from, to, expected) in [
+        ("2096-07-01T08:00:00Z", "Europe/Berlin", "Asia/Tokyo", "2096-07-01T01:00:00Z"),
+        // The second of two equal local times, by another name of the same zone.
+        ("2026-10-25T01:30:00Z", "Europe/Berlin", "Arctic/Longyearbyen", "2026-10-25T01:30:00Z"),
+        // A local time that the new zone skips.
+        ("2026-03-29T02:30:00Z", "UTC", "Europe/Berlin", "2026-03-29T01:30:00Z"),
+    ] {
+        let change = |date, time_zone| Change { date, time_zone, ..Change::default() };
+        let before = details()
+            .with(change(Some(GivenTime::Instant(at(date))), zone(from)))
+            .expect("a schedule");
+        let after = before.with(change(None, zone(to))).expect("a change").schedule;
+        assert_eq!((after.date, after.time_zone.name()), (at(expected), to), "{date}");
+    }
+}
+
+#[test]
 fn keeps_details_on_empty_change() {
     assert_eq!(details().with(Change::default()), Ok(details()));
 }

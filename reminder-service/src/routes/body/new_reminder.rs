@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use contract::{Channel, Priority, Recurrence};
 use rest::{
     Faults,
@@ -15,8 +15,8 @@ use utoipa::ToSchema;
 use super::{NotifyOffset, channels, expires_after, notify_offsets, rule};
 use crate::{
     domain::reminder::{
-        Details, Link, Locale, Message, Pairs, Schedule, TimeZone, Title, check_is_recurring,
-        due_date,
+        Details, GivenTime, InvalidDueDate, Link, Locale, Message, Pairs, Recurrence as Rule,
+        Schedule, TimeZone, Title, check_is_recurring,
     },
     routes::examples,
 };
@@ -26,9 +26,16 @@ use crate::{
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schema(example = json!(examples::new_reminder()))]
 pub(in crate::routes) struct NewReminder {
-    /// Due time: RFC 3339 with an offset. At least one delivery (`date` minus an offset) must be in
-    /// the future; earlier ones are not sent.
-    #[schema(required, value_type = String, format = DateTime)]
+    /// Due time: RFC 3339 with an offset, or without one a local time in `timeZone`, which is then
+    /// required. A local time that a clock change repeats is the first of both (or the second by
+    /// `recurrence.fold`); one that it skips comes later by the length of the gap, and cannot be
+    /// the start of a rule. At least one delivery (`date` minus an offset) must be in the future;
+    /// earlier ones are not sent.
+    #[schema(
+        required,
+        value_type = String,
+        pattern = r"^\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)?)?$",
+    )]
     date: Option<String>,
     /// IANA time zone of local times.
     #[schema(default = "UTC")]
@@ -121,7 +128,7 @@ impl NewReminder {
 
     fn parsed(self, faults: &mut Faults) -> Option<Details> {
         let date = faults.required("date", self.date);
-        let date = date.and_then(|date| faults.take(due_date(&date)));
+        let date = date.and_then(|date| faults.take(GivenTime::parse("date", &date)));
         let time_zone = faults.take(self.time_zone.as_deref().map(TimeZone::parse).transpose());
         let offsets = faults.take(notify_offsets(self.notify_offset, self.notify_offsets));
         let message = faults.required("message", self.message);
@@ -136,6 +143,10 @@ impl NewReminder {
             faults.take(check_is_recurring(self.is_recurring, self.recurrence.is_some()));
         }
         let recurrence = faults.take(self.recurrence.map(rule).transpose());
+        let date = date.zip(time_zone).zip(recurrence.as_ref());
+        let date = date.and_then(|((date, time_zone), rule)| {
+            faults.take(due_date(date, time_zone, rule.as_ref()))
+        });
         // The rule is checked even if the fields that it depends on are faulty.
         let schedule = faults.take(Schedule::new(
             date.unwrap_or_else(Utc::now),
@@ -157,5 +168,17 @@ impl NewReminder {
             priority: self.priority.unwrap_or_default(),
             locale: locale?,
         })
+    }
+}
+
+/// Returns the due date. A local time needs the zone that the body names.
+fn due_date(
+    date: GivenTime,
+    time_zone: Option<TimeZone>,
+    rule: Option<&Rule>,
+) -> Result<DateTime<Utc>, InvalidDueDate> {
+    match (date, time_zone) {
+        (GivenTime::Local(_), None) => Err(InvalidDueDate::NoZone),
+        (date, time_zone) => date.due_date(time_zone.unwrap_or_default(), rule),
     }
 }

@@ -14,8 +14,8 @@ use utoipa::ToSchema;
 use super::{NotifyOffset, channels, expires_after, notify_offsets, rule};
 use crate::{
     domain::reminder::{
-        Change, InvalidField, Link, Locale, Message, Pairs, TimeZone, Title, check_is_recurring,
-        due_date,
+        Change, GivenTime, InvalidField, Link, Locale, Message, Pairs, TimeZone, Title,
+        check_is_recurring,
     },
     routes::examples,
 };
@@ -26,12 +26,18 @@ use crate::{
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schema(min_properties = 1, example = json!(examples::change()))]
 pub(in crate::routes) struct ReminderChange {
-    /// Due time: RFC 3339 with an offset. If the schedule changes, at least one delivery must be in
-    /// the future.
+    /// Due time: RFC 3339 with an offset, or without one a local time in `timeZone` (the given one,
+    /// or that of the reminder). If the schedule changes, at least one delivery must be in the
+    /// future.
     #[serde(default, deserialize_with = "given")]
-    #[schema(value_type = String, required = false, format = DateTime)]
+    #[schema(
+        value_type = String,
+        required = false,
+        pattern = r"^\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)?)?$",
+    )]
     date: Option<String>,
-    /// IANA time zone of local times.
+    /// IANA time zone of local times. Without a `date`, the reminder keeps its wall-clock time and
+    /// moves to another instant.
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = String, required = false)]
     time_zone: Option<String>,
@@ -127,7 +133,8 @@ impl ReminderChange {
     }
 
     fn parsed(self, faults: &mut Faults) -> Option<Change> {
-        let date = faults.take(self.date.as_deref().map(due_date).transpose());
+        let date = self.date.as_deref().map(|text| GivenTime::parse("date", text)).transpose();
+        let date = faults.take(date);
         let time_zone = faults.take(self.time_zone.as_deref().map(TimeZone::parse).transpose());
         let offsets = faults.take(notify_offsets(self.notify_offset, self.notify_offsets));
         let channels = channels(faults, self.notify_type, self.channels);
