@@ -8,6 +8,7 @@ use super::{
     recurring::Clock,
     shown,
     times::{Moment, Stamp, duration},
+    zones::Zones,
 };
 
 const MAX_OFFSETS: usize = 5;
@@ -21,12 +22,16 @@ const MAX_REPETITIONS: i32 = 5;
 /// Times to which the triggers of alarms are relative.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Span {
+    /// Time from which the minutes of the alarms are counted.
+    pub(super) date: DateTime<Utc>,
     /// The start; midnight of an all-day entry.
     pub(super) start: DateTime<Utc>,
     /// The end, if it can be read.
     pub(super) end: Option<DateTime<Utc>>,
     /// Wall clock of the entry.
     pub(super) clock: Clock,
+    /// `true` if the entry has a rule.
+    pub(super) recurs: bool,
 }
 
 /// Delivery times of an entry.
@@ -36,12 +41,14 @@ pub(super) struct Alarms {
     pub(super) offsets: Vec<i32>,
     /// Minutes after midnight at which an all-day entry is due.
     pub(super) after_midnight: i64,
-    /// Alarms that were left out: the line and the reason.
+    /// `true` if an alarm is after the date.
+    pub(super) has_later: bool,
+    /// Alarms that were left out or changed: the line and the reason.
     pub(super) left_out: Vec<(usize, String)>,
 }
 
 /// Reads the alarms of an event or a task.
-pub(super) fn read(component: &Component, span: Span) -> Alarms {
+pub(super) fn read(component: &Component, span: Span, zones: &Zones) -> Alarms {
     let mut alarms = Alarms::default();
     let mut found = Vec::new();
     for alarm in component.components.iter().filter(|child| child.name == "VALARM") {
@@ -50,7 +57,7 @@ pub(super) fn read(component: &Component, span: Span) -> Alarms {
         if alarm.one("ACTION").is_some_and(is_none) {
             continue;
         }
-        match minutes_before(alarm, span) {
+        match minutes_before(alarm, span, zones, &mut alarms.left_out) {
             Ok(minutes) => found.extend(minutes.into_iter().map(|before| (alarm.line, before))),
             Err(problem) => alarms.left_out.push((alarm.line, problem)),
         }
@@ -58,6 +65,7 @@ pub(super) fn read(component: &Component, span: Span) -> Alarms {
     if span.clock.is_all_day {
         alarms.after_midnight = after_midnight(&found);
     }
+    alarms.has_later = found.iter().any(|(_, before)| *before < 0);
     for (line, minutes) in found {
         match fitting(minutes + alarms.after_midnight, &alarms.offsets) {
             Ok(offset) => {
@@ -93,12 +101,22 @@ fn fitting(minutes: i64, offsets: &[i32]) -> Result<i32, &'static str> {
     Ok(offset)
 }
 
-/// The minutes before the start at which an alarm goes off, and its repetitions.
-fn minutes_before(alarm: &Component, span: Span) -> Result<Vec<i64>, String> {
+/// The minutes before the date at which an alarm goes off, and its repetitions.
+fn minutes_before(
+    alarm: &Component,
+    span: Span,
+    zones: &Zones,
+    notes: &mut Vec<(usize, String)>,
+) -> Result<Vec<i64>, String> {
     let trigger = alarm.one("TRIGGER").ok_or("an alarm without a TRIGGER was left out")?;
     let unreadable =
         || format!("an alarm was left out, its TRIGGER cannot be read: {}", shown(&trigger.value));
-    let before = before_start(trigger, span).ok_or_else(unreadable)?;
+    let Trigger { before, is_absolute } =
+        Trigger::read(trigger, span, zones).ok_or_else(unreadable)?;
+    if is_absolute && span.recurs {
+        let text = "an alarm at a fixed time is repeated, as long before each instance";
+        notes.push((trigger.line, text.to_owned()));
+    }
     let mut minutes = vec![rounded_up(before)];
     if let Some((times, every)) = repetition(alarm) {
         let repeated = (1..=times).filter_map(|time| before.checked_sub(&every.checked_mul(time)?));
@@ -107,16 +125,42 @@ fn minutes_before(alarm: &Component, span: Span) -> Result<Vec<i64>, String> {
     Ok(minutes)
 }
 
-fn before_start(trigger: &Property, span: Span) -> Option<TimeDelta> {
-    if let Some(stamp) = Stamp::parse(&trigger.value) {
-        let at = Moment { stamp, zone: None }.instant(span.clock.zone)?;
-        return Some(span.start - at);
+/// Time of an alarm.
+struct Trigger {
+    /// Difference to the date, positive before the date.
+    before: TimeDelta,
+    /// `true` if the file names a fixed time.
+    is_absolute: bool,
+}
+
+impl Trigger {
+    fn read(trigger: &Property, span: Span, zones: &Zones) -> Option<Self> {
+        // Some products write parameters behind the colon: `TRIGGER:VALUE=DATE-TIME:20960507T…`.
+        let (misplaced, value) = trigger.value.rsplit_once(':').unwrap_or(("", &trigger.value));
+        let mut parameters = Vec::new();
+        for parameter in misplaced.split([';', ':']).filter(|text| !text.trim().is_empty()) {
+            let (name, value) = parameter.split_once('=')?;
+            let name = name.trim().to_ascii_uppercase();
+            if !["VALUE", "RELATED", "TZID"].contains(&name.as_str()) {
+                return None;
+            }
+            parameters.push((name, value.trim()));
+        }
+        let parameter = |name: &str| {
+            let found = parameters.iter().find(|(key, _)| key == name).map(|(_, value)| *value);
+            trigger.parameter(name).or(found)
+        };
+        if Stamp::parse(value).is_some() {
+            let moment = Moment::in_zone(value, parameter("TZID"), trigger, zones).ok()?;
+            let at = moment.instant(span.clock.zone)?;
+            return Some(Self { before: span.date - at, is_absolute: true });
+        }
+        let after = duration(value)?;
+        let is_of_end = parameter("RELATED").is_some_and(|end| end.eq_ignore_ascii_case("END"));
+        let from = if is_of_end { span.end? } else { span.start };
+        let before = (span.date - from).checked_sub(&after)?;
+        Some(Self { before, is_absolute: false })
     }
-    let after = duration(&trigger.value)?;
-    let related = trigger.parameter("RELATED");
-    let is_relative_to_end = related.is_some_and(|value| value.eq_ignore_ascii_case("END"));
-    let length = if is_relative_to_end { span.end? - span.start } else { TimeDelta::zero() };
-    TimeDelta::zero().checked_sub(&length.checked_add(&after)?)
 }
 
 fn repetition(alarm: &Component) -> Option<(i32, TimeDelta)> {

@@ -10,7 +10,7 @@ use super::{
     property::Property,
     recurring::{self, Clock},
     texts,
-    times::{Moment, Stamp, duration},
+    times::{Moment, Shift, Stamp, duration},
     x_properties,
     zones::Zones,
 };
@@ -22,8 +22,26 @@ pub(super) struct Candidate {
     pub(super) outcome: Result<(Entry, Clock), Rejection>,
     /// Instance of a series that it replaces.
     pub(super) replaces: Option<Moment>,
+    /// Instance that it replaces as an instant, and its version; `None` if they cannot be read.
+    pub(super) version: Option<(Option<DateTime<Utc>>, Version)>,
     /// Parts that were left out: the line and the reason.
     pub(super) left_out: Vec<(usize, String)>,
+}
+
+/// Version of an entry: `SEQUENCE`, then `DTSTAMP` (RFC 5545 §3.8.7.4, §3.8.7.2).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Version {
+    sequence: u64,
+    stamp: Option<DateTime<Utc>>,
+}
+
+impl Version {
+    fn of(component: &Component, zones: &Zones) -> Self {
+        let sequence = component.one("SEQUENCE").and_then(|found| found.value.trim().parse().ok());
+        let stamp = component.one("DTSTAMP").and_then(|found| Moment::read(found, zones).ok());
+        let stamp = stamp.and_then(|stamp| stamp.instant(zones.floating()));
+        Self { sequence: sequence.unwrap_or_default(), stamp }
+    }
 }
 
 /// Reason for which a component becomes no entry.
@@ -31,8 +49,11 @@ pub(super) struct Candidate {
 pub(super) enum Rejection {
     /// It is completed or cancelled: an instance that it replaces does not take place.
     Over(Problem),
-    /// It is completed or cancelled, and was excluded from its series.
+    /// It is completed or cancelled, and was excluded from its series; or it is a series of which
+    /// each instance has an entry of its own.
     Excluded,
+    /// A newer version of it is in the file, at the line.
+    Older(usize),
     /// It cannot be imported.
     Refused(Problem),
 }
@@ -41,18 +62,23 @@ impl Candidate {
     /// Reads a VEVENT or a VTODO.
     pub(super) fn read(component: &Component, zones: &Zones) -> Self {
         let mut left_out = Vec::new();
-        let (replaces, outcome) = match replaced(component, zones) {
-            Err(problem) => (None, Err(Rejection::Refused(problem))),
+        let (replaces, version, outcome) = match replaced(component, zones) {
+            Err(problem) => (None, None, Err(Rejection::Refused(problem))),
             Ok(replaces) => {
                 let outcome = match over(component) {
                     Some(problem) => Err(Rejection::Over(problem)),
                     None => entry(component, zones, replaces.is_some(), &mut left_out)
                         .map_err(Rejection::Refused),
                 };
-                (replaces, outcome)
+                let instance = replaces.map(|moment| moment.instant(zones.floating()));
+                let version = match instance {
+                    Some(None) => None,
+                    instance => Some((instance.flatten(), Version::of(component, zones))),
+                };
+                (replaces, version, outcome)
             }
         };
-        Self { outcome, replaces, left_out }
+        Self { outcome, replaces, version, left_out }
     }
 }
 
@@ -97,14 +123,25 @@ fn entry(
     let start = Moment::read(property, zones)?;
     let rule = recurring::rules(component).next();
     let zone = zone_of(start, zones, rule.is_some() && !is_instance);
-    let clock = Clock { zone, is_all_day: matches!(start.stamp, Stamp::Day(_)) };
+    let is_all_day = matches!(start.stamp, Stamp::Day(_));
+    let mut clock = Clock { zone, is_all_day, shift: Shift::default() };
     let out_of_range = || {
         Problem::new(property.line, format!("{} is outside of the years 1 to 9999", property.name))
     };
     let begins = start.instant(zone).ok_or_else(out_of_range)?;
     let end = end_of(component, begins, clock, zones);
-    let alarms = alarms::read(component, Span { start: begins, end, clock });
-    let date = date_of(start, begins, alarms.after_midnight, zone)
+    let recurs = rule.is_some() && !is_instance;
+    let mut span = Span { date: begins, start: begins, end, clock, recurs };
+    let mut alarms = alarms::read(component, span, zones);
+    // Alarms of a task may be relative to its end, which is when it is due.
+    if alarms.has_later
+        && let Some((end, shift)) = due_of_task(component, span)
+    {
+        clock.shift = shift;
+        span = Span { date: end, clock, ..span };
+        alarms = alarms::read(component, span, zones);
+    }
+    let date = date_of(start, span.date, alarms.after_midnight, zone)
         .filter(|date| (1..=9999).contains(&date.year()));
     let recurrence = if is_instance {
         left_out.extend(rule.map(|rule| {
@@ -171,6 +208,18 @@ fn end_of(
     }
     let is_day = clock.is_all_day && component.name == "VEVENT";
     begins.checked_add_signed(if is_day { TimeDelta::days(1) } else { TimeDelta::zero() })
+}
+
+/// End of a task that begins before it and has no whole days, and its difference to the start;
+/// `None` if the rule of the task would mean other instances.
+fn due_of_task(component: &Component, span: Span) -> Option<(DateTime<Utc>, Shift)> {
+    let end = span.end.filter(|end| component.name == "VTODO" && *end > span.start)?;
+    let zone = span.clock.zone;
+    let (begins, ends) = (zone.wall_clock(span.start), zone.wall_clock(end));
+    let days = ends.date().signed_duration_since(begins.date()).num_days();
+    let shift = Shift { time: ends.signed_duration_since(begins), days };
+    let is_shiftable = !span.recurs || recurring::can_be_later(component, shift);
+    (!span.clock.is_all_day && is_shiftable).then_some((end, shift))
 }
 
 fn date_of(

@@ -5,11 +5,12 @@ use icalendar::parser;
 use super::{lines::Line, x_properties};
 
 /// Properties that are read; all others are ignored, even malformed ones.
-const READ: [&str; 21] = [
+const READ: [&str; 23] = [
     "ACTION",
     "COMPLETED",
     "DESCRIPTION",
     "DTEND",
+    "DTSTAMP",
     "DTSTART",
     "DUE",
     "DURATION",
@@ -20,6 +21,7 @@ const READ: [&str; 21] = [
     "RECURRENCE-ID",
     "REPEAT",
     "RRULE",
+    "SEQUENCE",
     "STATUS",
     "SUMMARY",
     "TRIGGER",
@@ -95,8 +97,8 @@ impl Property {
     /// (`(UTC+01:00) Amsterdam, …`), and some products write it without the required quotes. A time
     /// contains no colon, so the value begins after the last one.
     fn repair_zone(&mut self) {
-        let is_time =
-            ["DTSTART", "DTEND", "DUE", "EXDATE", "RECURRENCE-ID"].contains(&self.name.as_str());
+        let is_time = ["DTSTART", "DTEND", "DUE", "EXDATE", "RDATE", "RECURRENCE-ID", "TRIGGER"]
+            .contains(&self.name.as_str());
         let zone = self.parameters.iter_mut().find(|(key, _)| key == "TZID");
         if let (true, Some((_, zone)), Some((rest, value))) =
             (is_time, zone, self.value.rsplit_once(':'))

@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 
+use chrono::{DateTime, Utc};
 use time_zone::Zone;
 
 use super::{
     BoundedList, Entry, Import, MAX_ENTRIES, MAX_UID, Note, Problem, Refused,
     component::{Component, Components},
-    entry::{Candidate, Rejection},
+    entry::{Candidate, Rejection, Version},
     recurring::{MAX_EXCLUSIONS, add_exclusion, exclusion},
     shown,
     zones::Zones,
@@ -41,6 +42,29 @@ struct Reading {
 struct Found {
     of: Origin,
     candidate: Candidate,
+    replaced: Replaced,
+}
+
+/// Instances of a series that have components of their own.
+#[derive(Default)]
+struct Replaced {
+    /// Number of the exclusions that the series itself has; `None` if no instance was replaced.
+    own_exclusions: Option<usize>,
+    /// `true` if an instance became an entry.
+    has_entries: bool,
+}
+
+impl Replaced {
+    /// Rejection of a series without instances left, with the problem if nothing takes its place.
+    fn rejection(&self, series: &Entry) -> Option<Option<Problem>> {
+        let own = self.own_exclusions?;
+        series.details().err()?;
+        let mut complete = series.clone();
+        complete.recurrence.iter_mut().for_each(|rule| rule.exdates.truncate(own));
+        complete.details().ok()?;
+        let is_lost = !self.has_entries;
+        Some(is_lost.then(|| Problem::new(series.line, "each of its instances is cancelled")))
+    }
 }
 
 /// Component that a refusal or a note is about.
@@ -80,7 +104,8 @@ impl Reading {
                     );
                 }
                 "VEVENT" | "VTODO" => {
-                    self.found.push(Found { candidate: Candidate::read(component, &zones), of })
+                    let candidate = Candidate::read(component, &zones);
+                    self.found.push(Found { of, candidate, replaced: Replaced::default() });
                 }
                 other => {
                     let reason = format!("{} is neither an event nor a task", shown(other));
@@ -100,9 +125,10 @@ impl Reading {
     }
 
     fn settle(mut self) -> Import {
+        reject_older_versions(&mut self.found);
         replace_instances(&mut self.found);
         let mut entries = Vec::new();
-        for Found { of, candidate } in std::mem::take(&mut self.found) {
+        for Found { of, candidate, replaced } in std::mem::take(&mut self.found) {
             match candidate.outcome {
                 Ok(_) if entries.len() == MAX_ENTRIES => {
                     self.refuse(
@@ -111,12 +137,21 @@ impl Reading {
                     );
                 }
                 Ok((entry, _)) => {
+                    if let Some(problem) = replaced.rejection(&entry) {
+                        problem.into_iter().for_each(|problem| self.refuse(Some(&of), problem));
+                        continue;
+                    }
                     for (line, text) in candidate.left_out {
                         self.notes.add(|| Note { line, uid: entry.uid.clone(), text });
                     }
                     entries.push(entry);
                 }
                 Err(Rejection::Excluded) => {}
+                Err(Rejection::Older(newer)) => {
+                    let text =
+                        format!("an older version of the entry of line {newer} was left out");
+                    self.notes.add(|| Note { line: of.line, uid: of.uid, text });
+                }
                 Err(Rejection::Over(problem) | Rejection::Refused(problem)) => {
                     self.refuse(Some(&of), problem)
                 }
@@ -150,6 +185,29 @@ impl BoundedList<Note> {
     }
 }
 
+/// Rejects the entries of which the file has a newer version: another of the same UID, and of the
+/// same instance. Of equal versions, each is kept.
+fn reject_older_versions(found: &mut [Found]) {
+    let mut newest = HashMap::new();
+    for one in found.iter() {
+        let Some((key, version)) = one.version() else { continue };
+        let known = newest.entry(key).or_insert((version, one.of.line));
+        if known.0 < version {
+            *known = (version, one.of.line);
+        }
+    }
+    let newer = |one: &Found| {
+        let (key, version) = one.version()?;
+        newest.get(&key).filter(|(newest, _)| *newest > version).map(|(_, line)| *line)
+    };
+    let newer: Vec<_> = found.iter().map(newer).collect();
+    for (one, line) in found.iter_mut().zip(newer) {
+        if let Some(line) = line {
+            one.candidate.outcome = Err(Rejection::Older(line));
+        }
+    }
+}
+
 /// Excludes the instances that were changed individually from their series.
 fn replace_instances(found: &mut [Found]) {
     let series: HashMap<String, usize> = found
@@ -177,7 +235,13 @@ impl Found {
 
     fn is_change(&self) -> bool {
         self.candidate.replaces.is_some()
-            && !matches!(self.candidate.outcome, Err(Rejection::Refused(_)))
+            && !matches!(self.candidate.outcome, Err(Rejection::Refused(_) | Rejection::Older(_)))
+    }
+
+    /// UID and instance, and the version.
+    fn version(&self) -> Option<((String, Option<DateTime<Utc>>), Version)> {
+        let (instance, version) = self.candidate.version?;
+        Some(((self.of.uid.clone()?, instance), version))
     }
 
     /// Takes the place of an instance of its series.
@@ -193,6 +257,8 @@ impl Found {
             self.candidate.outcome = Err(Rejection::Refused(problem));
             return;
         }
+        series.replaced.own_exclusions.get_or_insert(recurrence.exdates.len());
+        series.replaced.has_entries |= self.candidate.outcome.is_ok();
         let instance = exclusion(instance, *clock);
         add_exclusion(&mut recurrence.exdates, instance.clone());
         match &mut self.candidate.outcome {

@@ -11,7 +11,7 @@ use super::{
     component::Component,
     property::Property,
     shown,
-    times::{Moment, Stamp},
+    times::{Moment, Shift, Stamp},
     zones::Zones,
 };
 
@@ -26,6 +26,8 @@ const FREQUENCIES: [&str; 7] =
 pub(super) struct Clock {
     pub(super) zone: Zone,
     pub(super) is_all_day: bool,
+    /// Difference between DTSTART and the time at which the reminder is due.
+    pub(super) shift: Shift,
 }
 
 /// Reads the recurrence of an entry; `None` if it has no rule. Malformed exclusions are left out
@@ -88,6 +90,7 @@ pub(super) fn add_exclusion(exdates: &mut Vec<String>, exclusion: Option<String>
 /// Exclusion in the form that a reminder uses: a whole day, a local time in its zone, or the
 /// instant if the local time occurs twice and the file names one of the two.
 pub(super) fn exclusion(moment: Moment, clock: Clock) -> Option<String> {
+    let moment = moment.later(clock.shift)?;
     match moment.stamp {
         stamp if clock.is_all_day => Some(stamp.day_in(clock.zone).to_string()),
         Stamp::Day(day) => Some(day.to_string()),
@@ -132,6 +135,8 @@ fn checked(text: &str, clock: Clock) -> Result<String, String> {
         }
         let value = if name == "UNTIL" && clock.is_all_day {
             last_day(&value, clock).ok_or_else(malformed)?
+        } else if name == "UNTIL" && clock.shift != Shift::default() {
+            later(&value, clock.shift).ok_or_else(malformed)?
         } else {
             value
         };
@@ -144,4 +149,32 @@ fn checked(text: &str, clock: Clock) -> Result<String, String> {
 /// `UNTIL` of a series of whole days: a day (RFC 5545 §3.3.10). Some products write an instant.
 fn last_day(until: &str, clock: Clock) -> Option<String> {
     Stamp::parse(until).map(|stamp| stamp.day_in(clock.zone).format("%Y%m%d").to_string())
+}
+
+/// `UNTIL` of a series whose reminder is due later than its start.
+fn later(until: &str, shift: Shift) -> Option<String> {
+    let until = Moment { stamp: Stamp::parse(until)?, zone: None };
+    Some(match until.later(shift)?.stamp {
+        Stamp::Day(day) => day.format("%Y%m%d").to_string(),
+        Stamp::Local(local) => local.format("%Y%m%dT%H%M%S").to_string(),
+        Stamp::Utc(at) => at.format("%Y%m%dT%H%M%SZ").to_string(),
+    })
+}
+
+/// Returns `true` if the rules of a component yield the same instances, each later by `shift`,
+/// when they start later by it.
+pub(super) fn can_be_later(component: &Component, shift: Shift) -> bool {
+    rules(component).all(|rule| {
+        let rule = rule.value.to_ascii_uppercase();
+        let mut parts = rule.split(';').filter_map(|part| part.trim().split_once('='));
+        let frequency = rule.split(';').find_map(|part| part.trim().strip_prefix("FREQ="));
+        let is_of = |names: &[&str]| frequency.is_some_and(|frequency| names.contains(&frequency));
+        if shift.days == 0 {
+            let of_time = ["BYHOUR", "BYMINUTE", "BYSECOND"];
+            is_of(&["DAILY", "WEEKLY", "MONTHLY", "YEARLY"])
+                && !parts.any(|(name, _)| of_time.contains(&name))
+        } else {
+            is_of(&["DAILY", "WEEKLY"]) && !parts.any(|(name, _)| name.starts_with("BY"))
+        }
+    })
 }

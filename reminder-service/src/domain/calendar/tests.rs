@@ -1,5 +1,6 @@
 mod products;
 mod properties;
+mod reports;
 mod round_trip;
 mod rules;
 mod zones;

@@ -52,6 +52,15 @@ fn date_time(text: &str) -> Option<NaiveDateTime> {
     Some(day(date)?.and_time(time.with_nanosecond(0)?))
 }
 
+/// Difference between the start of a task and the time at which its reminder is due.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Shift {
+    /// Difference of the wall clocks.
+    pub(super) time: TimeDelta,
+    /// Difference of the local days.
+    pub(super) days: i64,
+}
+
 /// Value of a property: a date or time, and the zone that the property names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Moment {
@@ -63,6 +72,27 @@ impl Moment {
     /// Reads a property with one value.
     pub(super) fn read(property: &Property, zones: &Zones) -> Result<Self, Problem> {
         Self::of(&property.value, property, zone_of(property, zones))
+    }
+
+    /// Reads a value of a property that names its zone in another place.
+    pub(super) fn in_zone(
+        value: &str,
+        zone: Option<&str>,
+        property: &Property,
+        zones: &Zones,
+    ) -> Result<Self, Problem> {
+        let zone = zone.map(|name| zones.named(name).ok_or(name)).transpose();
+        Self::of(value, property, zone)
+    }
+
+    /// The moment that is later by a difference of wall clocks.
+    pub(super) fn later(self, shift: Shift) -> Option<Self> {
+        let stamp = match self.stamp {
+            Stamp::Day(day) => Stamp::Day(day.checked_add_signed(TimeDelta::days(shift.days))?),
+            Stamp::Local(local) => Stamp::Local(local.checked_add_signed(shift.time)?),
+            Stamp::Utc(at) => Stamp::Utc(at.checked_add_signed(shift.time)?),
+        };
+        Some(Self { stamp, ..self })
     }
 
     /// Reads a property with several values. Malformed values are left out; the first of them is
@@ -89,7 +119,12 @@ impl Moment {
             Problem::new(property.line, format!("{name} is not a date or time: {}", shown(value)))
         };
         let stamp = match Stamp::parse(value).ok_or_else(unreadable)? {
-            Stamp::Local(local) if property.is_of_type("DATE") => Stamp::Day(local.date()),
+            // Some products write a day as midnight. Any other time is read as the time that it is.
+            Stamp::Local(local)
+                if property.is_of_type("DATE") && local.time() == NaiveTime::MIN =>
+            {
+                Stamp::Day(local.date())
+            }
             stamp => stamp,
         };
         let zone = match (zone, stamp) {
@@ -122,14 +157,15 @@ fn zone_of<'a>(property: &'a Property, zones: &Zones) -> Result<Option<Zone>, &'
     zones.named(name).map(Some).ok_or(name)
 }
 
-/// A duration (RFC 5545 §3.3.6), such as `-PT15M`, `P1DT12H` or `P2W`; a day has 24 hours.
+/// A duration (RFC 5545 §3.3.6), such as `-PT15M`, `P1DT12H` or `P2W`; a day has 24 hours. Products
+/// write days and weeks behind the `T` (`-PT1D`), nothing behind it (`-P1DT`), and `PT` for zero.
 pub(super) fn duration(text: &str) -> Option<TimeDelta> {
     let text = text.trim().to_ascii_uppercase();
     let (is_negative, text) = match text.strip_prefix('-') {
         Some(rest) => (true, rest),
         None => (false, text.strip_prefix('+').unwrap_or(&text)),
     };
-    let mut rest = text.strip_prefix('P').filter(|rest| rest.len() > 1)?;
+    let mut rest = text.strip_prefix('P').filter(|rest| !rest.is_empty())?;
     let (mut seconds, mut is_time) = (0_i64, false);
     while !rest.is_empty() {
         if let Some(time) = rest.strip_prefix('T').filter(|_| !is_time) {
@@ -139,8 +175,8 @@ pub(super) fn duration(text: &str) -> Option<TimeDelta> {
         let end = rest.find(|character: char| !character.is_ascii_digit())?;
         let (number, unit) = (rest.get(..end)?, rest.get(end..end + 1)?);
         let length = match (unit, is_time) {
-            ("W", false) => 604_800,
-            ("D", false) => 86_400,
+            ("W", _) => 604_800,
+            ("D", _) => 86_400,
             ("H", true) => 3_600,
             ("M", true) => 60,
             ("S", true) => 1,
