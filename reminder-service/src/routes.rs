@@ -24,17 +24,22 @@ mod snooze;
 use axum::{
     Json, Router,
     extract::DefaultBodyLimit,
-    http::StatusCode,
-    response::{IntoResponse, Response},
+    http::{StatusCode, header::ETAG},
+    response::{AppendHeaders, IntoResponse, Response},
     routing::get,
 };
-use rest::{ExportLimit, complete_openapi, openapi_routes};
+use rest::{ExportLimit, IfMatch, complete_openapi, entity_tag, openapi_routes};
 use serde::Serialize;
-use service::startup::Started;
+use service::{http::ApiError, startup::Started};
 use utoipa::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
+use uuid::Uuid;
 
-use crate::usecases::{Answer, Resources};
+use self::{answer::ReminderAnswer, error::missing};
+use crate::{
+    domain::precondition::Target,
+    usecases::{Answer, Resources},
+};
 
 pub use feed_limits::FeedLimits;
 
@@ -114,6 +119,20 @@ fn described() -> (Router<AppState>, utoipa::openapi::OpenApi) {
     let (routes, mut openapi) = router.split_for_parts();
     complete_openapi(&mut openapi);
     (routes, openapi)
+}
+
+/// Response of a use case that changes a reminder, with the entity tag of its version.
+fn respond_reminder(answer: Answer<ReminderAnswer>) -> Response {
+    let tag = match &answer {
+        Answer::First(reminder) => Some((ETAG, entity_tag(reminder.version()))),
+        Answer::Repeat(_) => None,
+    };
+    (AppendHeaders(tag), respond(StatusCode::OK, answer)).into_response()
+}
+
+/// The reminder that a change applies to.
+fn target(id: Option<Uuid>, if_match: IfMatch) -> Result<Target, ApiError> {
+    Ok(Target { id: id.ok_or_else(missing)?, versions: if_match.versions() })
 }
 
 /// Response of a use case: its answer with a status, or the stored answer to a repeated request.

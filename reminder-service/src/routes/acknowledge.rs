@@ -1,16 +1,15 @@
 //! `POST /reminders/{id}/acknowledge`.
 
-use axum::{extract::State, http::StatusCode, response::Response};
-use rest::{IdempotencyKeyHeader, OptionalBody, PathId};
+use axum::{extract::State, response::Response};
+use rest::{IdempotencyKeyHeader, IfMatch, IfMatchHeader, OptionalBody, PathId};
 use serde::Deserialize;
 use service::http::{ApiError, ErrorBody};
 
 use super::{
     AppState,
     answer::ReminderAnswer,
-    description::{MissingReminder, NothingDelivered, ReminderPath},
-    error::missing,
-    respond,
+    description::{MissingReminder, NothingDelivered, OtherVersion, ReminderPath},
+    respond_reminder, target,
 };
 use crate::{domain::caller::Origin, usecases::acknowledge_occurrence};
 
@@ -28,11 +27,12 @@ pub(super) struct EmptyBody {}
     path = "/reminders/{id}/acknowledge",
     operation_id = "acknowledgeReminder",
     tag = "reminders",
-    params(ReminderPath, IdempotencyKeyHeader),
+    params(ReminderPath, IdempotencyKeyHeader, IfMatchHeader),
     responses(
         (status = 200, body = ReminderAnswer, description = "The reminder"),
         (status = 400, body = ErrorBody, description = "`INVALID_REQUEST`: the body has fields"),
         MissingReminder,
+        OtherVersion,
         NothingDelivered,
     ),
 )]
@@ -40,10 +40,12 @@ pub(super) async fn acknowledge(
     State(state): State<AppState>,
     origin: Origin,
     PathId(id): PathId,
+    if_match: IfMatch,
     body: OptionalBody<EmptyBody>,
 ) -> Result<Response, ApiError> {
-    let id = id.ok_or_else(missing)?;
+    let target = target(id, if_match)?;
     let (resources, key) = (&state.resources, body.key.as_ref());
-    let answer = acknowledge_occurrence(resources, &origin, key, id, ReminderAnswer::from).await?;
-    Ok(respond(StatusCode::OK, answer))
+    let answer =
+        acknowledge_occurrence(resources, &origin, key, target, ReminderAnswer::from).await?;
+    Ok(respond_reminder(answer))
 }

@@ -101,6 +101,13 @@ impl From<StatusWord> for Status {
     }
 }
 
+impl ReminderAnswer {
+    /// Version of the reminder.
+    pub(super) const fn version(&self) -> i64 {
+        self.version
+    }
+}
+
 impl From<Seen<Reminder>> for ReminderAnswer {
     fn from(Seen { value: reminder, now }: Seen<Reminder>) -> Self {
         let (status, next_at) = (reminder.status(now), reminder.next_at(now));

@@ -1,19 +1,20 @@
 //! `POST /reminders/{id}` and `PATCH /reminders/{id}`.
 
-use axum::{extract::State, http::StatusCode, response::Response};
-use rest::{IdempotencyKeyHeader, LenientBody, PathId};
+use axum::{extract::State, response::Response};
+use rest::{IdempotencyKeyHeader, IfMatch, IfMatchHeader, LenientBody, PathId};
 use service::http::{ApiError, ErrorBody};
-use uuid::Uuid;
 
 use super::{
     AppState,
     answer::ReminderAnswer,
     body::ReminderChange,
-    description::{MissingReminder, ReminderPath},
-    error::missing,
-    respond,
+    description::{MissingReminder, OtherVersion, ReminderPath},
+    respond_reminder, target,
 };
-use crate::{domain::caller::Origin, usecases::change_reminder};
+use crate::{
+    domain::{caller::Origin, precondition::Target},
+    usecases::change_reminder,
+};
 
 /// Change a reminder
 ///
@@ -23,7 +24,7 @@ use crate::{domain::caller::Origin, usecases::change_reminder};
     path = "/reminders/{id}",
     operation_id = "updateReminder",
     tag = "reminders",
-    params(ReminderPath, IdempotencyKeyHeader),
+    params(ReminderPath, IdempotencyKeyHeader, IfMatchHeader),
     request_body = ReminderChange,
     responses(
         (status = 200, body = ReminderAnswer, description = "The reminder after the change"),
@@ -33,6 +34,7 @@ use crate::{domain::caller::Origin, usecases::change_reminder};
             description = "`PERMISSION_DENIED`: the caller's e-mail address is not verified",
         ),
         MissingReminder,
+        OtherVersion,
         (
             status = 422,
             body = ErrorBody,
@@ -45,9 +47,10 @@ pub(super) async fn post(
     State(state): State<AppState>,
     origin: Origin,
     PathId(id): PathId,
+    if_match: IfMatch,
     body: LenientBody<ReminderChange>,
 ) -> Result<Response, ApiError> {
-    change(&state, &origin, id, body).await
+    change(&state, &origin, target(id, if_match)?, body).await
 }
 
 /// Change a reminder (`PATCH`)
@@ -58,7 +61,7 @@ pub(super) async fn post(
     path = "/reminders/{id}",
     operation_id = "patchReminder",
     tag = "reminders",
-    params(ReminderPath),
+    params(ReminderPath, IfMatchHeader),
     request_body = ReminderChange,
     responses(
         (status = 200, body = ReminderAnswer, description = "The reminder after the change"),
@@ -68,6 +71,7 @@ pub(super) async fn post(
             description = "`PERMISSION_DENIED`: the caller's e-mail address is not verified",
         ),
         MissingReminder,
+        OtherVersion,
         (
             status = 422,
             body = ErrorBody,
@@ -80,20 +84,21 @@ pub(super) async fn patch(
     State(state): State<AppState>,
     origin: Origin,
     PathId(id): PathId,
+    if_match: IfMatch,
     body: LenientBody<ReminderChange>,
 ) -> Result<Response, ApiError> {
-    change(&state, &origin, id, body).await
+    change(&state, &origin, target(id, if_match)?, body).await
 }
 
 async fn change(
     state: &AppState,
     origin: &Origin,
-    id: Option<Uuid>,
+    target: Target,
     body: LenientBody<ReminderChange>,
 ) -> Result<Response, ApiError> {
-    let id = id.ok_or_else(missing)?;
     let change = body.value.change(body.faults)?;
     let (resources, key) = (&state.resources, body.key.as_ref());
-    let answer = change_reminder(resources, origin, key, id, change, ReminderAnswer::from).await?;
-    Ok(respond(StatusCode::OK, answer))
+    let answer =
+        change_reminder(resources, origin, key, target, change, ReminderAnswer::from).await?;
+    Ok(respond_reminder(answer))
 }

@@ -18,6 +18,15 @@ pub(super) struct ReminderPath {
 #[expect(dead_code, reason = "describes an `ApiError`")]
 pub(super) struct MissingReminder(ErrorBody);
 
+/// Refusal of a change of another version.
+#[derive(IntoResponses)]
+#[response(
+    status = 412,
+    description = "`PRECONDITION_FAILED`: the reminder has another version than `If-Match` names"
+)]
+#[expect(dead_code, reason = "describes an `ApiError`")]
+pub(super) struct OtherVersion(ErrorBody);
+
 /// Refusal to act on the latest occurrence.
 #[derive(IntoResponses)]
 #[response(

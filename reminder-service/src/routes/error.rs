@@ -24,6 +24,7 @@ impl From<Error> for ApiError {
             Error::MissingReminder => Self::new(Reason::MissingReminder, message),
             Error::MissingFeed => Self::new(Reason::NotFound, message),
             Error::TooManyFeeds { .. } => Self::new(Reason::Conflict, message),
+            Error::OtherVersion(_) => Self::new(Reason::PreconditionFailed, message),
             Error::Contended => Self::new(Reason::UpstreamUnavailable, message),
             Error::QuotaExceeded { .. } => {
                 Self::new(Reason::RateLimited, message).after(RETRY_AFTER_QUOTA)

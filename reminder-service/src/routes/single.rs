@@ -1,14 +1,19 @@
 //! `GET /reminders/{id}` and `DELETE /reminders/{id}`.
 
-use axum::{Json, extract::State, http::StatusCode};
-use rest::{Identity, PathId};
+use axum::{
+    Json,
+    extract::State,
+    http::{HeaderName, HeaderValue, StatusCode, header::ETAG},
+};
+use rest::{Identity, IfMatch, IfMatchHeader, PathId, entity_tag};
 use service::http::ApiError;
 
 use super::{
     AppState,
     answer::{ReminderAnswer, answers},
-    description::{MissingReminder, ReminderPath},
+    description::{MissingReminder, OtherVersion, ReminderPath},
     error::missing,
+    target,
 };
 use crate::{domain::caller::Origin, store, usecases::delete_reminder};
 
@@ -20,7 +25,12 @@ use crate::{domain::caller::Origin, store, usecases::delete_reminder};
     tag = "reminders",
     params(ReminderPath),
     responses(
-        (status = 200, body = ReminderAnswer, description = "The reminder"),
+        (
+            status = 200,
+            body = ReminderAnswer,
+            headers(("ETag" = String, description = "The version in quotes, for `If-Match`")),
+            description = "The reminder",
+        ),
         MissingReminder,
     ),
 )]
@@ -28,12 +38,12 @@ pub(super) async fn get(
     State(state): State<AppState>,
     identity: Identity,
     PathId(id): PathId,
-) -> Result<Json<ReminderAnswer>, ApiError> {
+) -> Result<([(HeaderName, HeaderValue); 1], Json<ReminderAnswer>), ApiError> {
     let id = id.ok_or_else(missing)?;
     let seen = store::get(&state.resources.pool, &identity.user_id, id).await?;
     let seen = seen.ok_or_else(missing)?;
-    let answer = answers(&identity.user_id, vec![seen]).await?.pop();
-    answer.map(Json).ok_or_else(missing)
+    let answer = answers(&identity.user_id, vec![seen]).await?.pop().ok_or_else(missing)?;
+    Ok(([(ETAG, entity_tag(answer.version()))], Json(answer)))
 }
 
 /// Delete a reminder
@@ -44,18 +54,19 @@ pub(super) async fn get(
     path = "/reminders/{id}",
     operation_id = "deleteReminder",
     tag = "reminders",
-    params(ReminderPath),
+    params(ReminderPath, IfMatchHeader),
     responses(
         (status = 200, description = "The reminder is deleted; the answer is empty"),
         MissingReminder,
+        OtherVersion,
     ),
 )]
 pub(super) async fn delete(
     State(state): State<AppState>,
     origin: Origin,
     PathId(id): PathId,
+    if_match: IfMatch,
 ) -> Result<StatusCode, ApiError> {
-    let id = id.ok_or_else(missing)?;
-    delete_reminder(&state.resources, &origin, id).await?;
+    delete_reminder(&state.resources, &origin, &target(id, if_match)?).await?;
     Ok(StatusCode::OK)
 }

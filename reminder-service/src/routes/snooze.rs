@@ -1,7 +1,9 @@
 //! `POST /reminders/{id}/snooze`.
 
-use axum::{extract::State, http::StatusCode, response::Response};
-use rest::{Faults, IdempotencyKeyHeader, LenientBody, PathId, json::WholeNumber};
+use axum::{extract::State, response::Response};
+use rest::{
+    Faults, IdempotencyKeyHeader, IfMatch, IfMatchHeader, LenientBody, PathId, json::WholeNumber,
+};
 use serde::Deserialize;
 use service::http::{ApiError, ErrorBody, FieldFault};
 use utoipa::ToSchema;
@@ -9,9 +11,8 @@ use utoipa::ToSchema;
 use super::{
     AppState,
     answer::ReminderAnswer,
-    description::{MissingReminder, NothingDelivered, ReminderPath},
-    error::missing,
-    examples, respond,
+    description::{MissingReminder, NothingDelivered, OtherVersion, ReminderPath},
+    examples, respond_reminder, target,
 };
 use crate::{
     domain::{
@@ -61,7 +62,7 @@ impl Snooze {
     path = "/reminders/{id}/snooze",
     operation_id = "snoozeReminder",
     tag = "reminders",
-    params(ReminderPath, IdempotencyKeyHeader),
+    params(ReminderPath, IdempotencyKeyHeader, IfMatchHeader),
     request_body = Snooze,
     responses(
         (
@@ -71,6 +72,7 @@ impl Snooze {
                            delivery is earlier",
         ),
         MissingReminder,
+        OtherVersion,
         NothingDelivered,
         (
             status = 422,
@@ -84,11 +86,13 @@ pub(super) async fn snooze(
     State(state): State<AppState>,
     origin: Origin,
     PathId(id): PathId,
+    if_match: IfMatch,
     body: LenientBody<Snooze>,
 ) -> Result<Response, ApiError> {
-    let id = id.ok_or_else(missing)?;
+    let target = target(id, if_match)?;
     let end = body.value.end(body.faults)?;
     let (resources, key) = (&state.resources, body.key.as_ref());
-    let answer = snooze_occurrence(resources, &origin, key, id, end, ReminderAnswer::from).await?;
-    Ok(respond(StatusCode::OK, answer))
+    let answer =
+        snooze_occurrence(resources, &origin, key, target, end, ReminderAnswer::from).await?;
+    Ok(respond_reminder(answer))
 }

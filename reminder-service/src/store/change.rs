@@ -10,7 +10,10 @@ use super::{
     row::{Row, Seen},
     unstamped::Unstamped,
 };
-use crate::domain::reminder::{Channels, Details, Reminder};
+use crate::domain::{
+    precondition::Target,
+    reminder::{Channels, Details, Reminder},
+};
 
 /// Reads one of a user's reminders and locks its row until the transaction ends.
 ///
@@ -101,20 +104,23 @@ pub async fn update(
 }
 
 /// Deletes one of a user's reminders and writes its event to the outbox in one statement. Returns
-/// the version and the time of the deletion; `None` if the reminder does not exist.
+/// the version and the time of the deletion; `None` if the reminder does not exist, or has another
+/// version than those expected.
 ///
 /// # Errors
 /// If the statement fails.
 pub async fn delete(
     executor: impl PgExecutor<'_>,
     user_id: &str,
-    id: Uuid,
+    target: &Target,
     message: &Unstamped,
 ) -> Result<Option<(i64, DateTime<Utc>)>, sqlx::Error> {
     let message = message.message();
     let row = sqlx::query!(
         r#"with deleted as (
-               delete from reminders where id = $1 and user_id = $2 returning version + 1 as version
+               delete from reminders
+               where id = $1 and user_id = $2 and ($7::bigint[] is null or version = any($7))
+               returning version + 1 as version
            ), told as (
                insert into outbox (event_id, body, attributes, lease_until)
                select $3, $4, $5::jsonb || jsonb_build_object('version', version::text,
@@ -122,12 +128,13 @@ pub async fn delete(
                from deleted
            )
            select version as "version!", now() as "now!" from deleted"#,
-        id,
+        target.id,
         user_id,
         message.event_id,
         message.message.body,
         Json(&message.message.attributes) as _,
         interval(outbox::LEASE),
+        target.versions.as_deref(),
     )
     .fetch_optional(executor)
     .await?;

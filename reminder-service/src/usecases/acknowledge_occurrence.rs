@@ -2,14 +2,13 @@
 
 use serde::Serialize;
 use service::idempotency::IdempotencyKey;
-use uuid::Uuid;
 
 use super::{
     Answer, Error, Resources,
     optimistic_update::{Plan, Update, Updated, update},
 };
 use crate::{
-    domain::{caller::Origin, reminder::Reminder},
+    domain::{caller::Origin, precondition::Target, reminder::Reminder},
     store::Seen,
 };
 
@@ -22,12 +21,12 @@ pub async fn acknowledge_occurrence<A: Serialize>(
     resources: &Resources,
     origin: &Origin,
     key: Option<&IdempotencyKey>,
-    id: Uuid,
+    target: Target,
     answer: impl FnOnce(Updated) -> A,
 ) -> Result<Answer<A>, Error> {
     let plan = |Seen { value: reminder, now }: Seen<Reminder>| {
         let handled = reminder.acknowledge(now)?;
         Ok(Plan::handling(reminder, handled, now))
     };
-    update(resources, origin, key, Update { id, has_rule: false, plan }, answer).await
+    update(resources, origin, key, Update { target, has_rule: false, plan }, answer).await
 }

@@ -2,7 +2,6 @@
 
 use serde::Serialize;
 use service::idempotency::IdempotencyKey;
-use uuid::Uuid;
 
 use super::{
     Answer, Error, Resources,
@@ -11,6 +10,7 @@ use super::{
 use crate::{
     domain::{
         caller::{Caller, Origin},
+        precondition::Target,
         reminder::{Change, Handled, Reminder, Status},
     },
     store::Seen,
@@ -25,14 +25,14 @@ pub async fn change_reminder<A: Serialize>(
     resources: &Resources,
     origin: &Origin,
     key: Option<&IdempotencyKey>,
-    id: Uuid,
+    target: Target,
     change: Change,
     answer: impl FnOnce(Updated) -> A,
 ) -> Result<Answer<A>, Error> {
     let has_rule = change.recurrence.as_ref().is_some_and(Option::is_some);
     let caller = origin.caller.clone();
     let plan = move |seen| plan_change(seen, change.clone(), &caller);
-    update(resources, origin, key, Update { id, has_rule, plan }, answer).await
+    update(resources, origin, key, Update { target, has_rule, plan }, answer).await
 }
 
 fn plan_change(seen: Seen<Reminder>, change: Change, caller: &Caller) -> Result<Plan, Error> {

@@ -9,6 +9,7 @@ use super::compute::TaskError;
 use crate::{
     domain::{
         caller::UnusableEmail,
+        precondition::OtherVersion,
         reminder::{
             InvalidDetails, InvalidDueDate, InvalidField, InvalidRecurrence, InvalidSnoozeEnd,
             NothingDelivered,
@@ -32,6 +33,9 @@ pub enum Error {
         /// Largest number of feeds.
         max: i64,
     },
+    /// The reminder has another version than the client expects.
+    #[error(transparent)]
+    OtherVersion(#[from] OtherVersion),
     /// Other requests changed the reminder again and again.
     #[error("other requests are changing the reminder; try again")]
     Contended,

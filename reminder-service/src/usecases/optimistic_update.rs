@@ -9,7 +9,6 @@
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use service::idempotency::{self, IdempotencyKey, Once, Start};
-use uuid::Uuid;
 
 use super::{
     Answer, Error, OK, Resources,
@@ -20,6 +19,7 @@ use crate::{
     domain::{
         caller::Origin,
         events,
+        precondition::Target,
         reminder::{Handled, Reminder, Status},
     },
     store::{self, Seen, Unstamped},
@@ -42,8 +42,8 @@ pub struct Updated {
 /// An update of one reminder.
 #[derive(Debug, Clone)]
 pub(super) struct Update<P> {
-    /// Id of the reminder.
-    pub(super) id: Uuid,
+    /// The reminder, and the versions that the client expects.
+    pub(super) target: Target,
     /// `true` if the request contains a rule.
     pub(super) has_rule: bool,
     /// Function that plans the change of the reminder that was read.
@@ -129,8 +129,9 @@ where
             Start::First(once) => once,
             Start::Repeat(replay) => return Ok(Answer::Repeat(replay)),
         };
-        let seen = store::lock(once.connection(), user_id, update.id).await?;
+        let seen = store::lock(once.connection(), user_id, update.target.id).await?;
         let seen = seen.ok_or(Error::MissingReminder)?;
+        update.target.check(seen.value.version)?;
         let plan = match planned.take().filter(|plan: &VersionedPlan| plan.is_valid_for(&seen)) {
             Some(planned) => planned.plan,
             None if update.has_rule || seen.value.details.schedule.recurrence.is_some() => {

@@ -2,7 +2,6 @@
 
 use serde::Serialize;
 use service::idempotency::IdempotencyKey;
-use uuid::Uuid;
 
 use super::{
     Answer, Error, Resources,
@@ -11,6 +10,7 @@ use super::{
 use crate::{
     domain::{
         caller::Origin,
+        precondition::Target,
         reminder::{Reminder, SnoozeEnd},
     },
     store::Seen,
@@ -25,7 +25,7 @@ pub async fn snooze_occurrence<A: Serialize>(
     resources: &Resources,
     origin: &Origin,
     key: Option<&IdempotencyKey>,
-    id: Uuid,
+    target: Target,
     end: SnoozeEnd,
     answer: impl FnOnce(Updated) -> A,
 ) -> Result<Answer<A>, Error> {
@@ -34,5 +34,5 @@ pub async fn snooze_occurrence<A: Serialize>(
         let handled = reminder.snooze(now, end.at(now, zone)?)?;
         Ok(Plan::handling(reminder, handled, now))
     };
-    update(resources, origin, key, Update { id, has_rule: false, plan }, answer).await
+    update(resources, origin, key, Update { target, has_rule: false, plan }, answer).await
 }

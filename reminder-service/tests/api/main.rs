@@ -16,6 +16,7 @@ mod me;
 mod messages;
 mod openapi;
 mod plans;
+mod preconditions;
 mod recurring;
 mod republish;
 mod service;

@@ -11,6 +11,7 @@ mod extract;
 mod faults;
 mod idempotency;
 mod identity;
+mod if_match;
 pub mod json;
 mod jwks;
 mod jwt;
@@ -36,8 +37,11 @@ pub use extract::{
 };
 pub use faults::Faults;
 pub use identity::{Authenticator, Credentials, Identity};
+pub use if_match::{IfMatch, entity_tag};
 pub use layers::{RequestContext, api};
-pub use openapi::{IdempotencyKeyHeader, complete_openapi, complete_operator_openapi};
+pub use openapi::{
+    IdempotencyKeyHeader, IfMatchHeader, complete_openapi, complete_operator_openapi,
+};
 pub use operator::require_operator;
 pub use operators::{Operator, Operators};
 pub use rate_limit::{Allowance, ENTRIES_PER_CALL, KeyedRateLimit, RateLimit};

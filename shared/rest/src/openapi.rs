@@ -28,6 +28,16 @@ pub struct IdempotencyKeyHeader {
     pub idempotency_key: Option<String>,
 }
 
+/// The `If-Match` header of a call.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Header)]
+pub struct IfMatchHeader {
+    /// Versions that the change may apply to: entity tags such as `"5"`, the version in quotes, or
+    /// `*` for any.
+    #[param(rename = "If-Match", value_type = String, required = false, example = json!("\"5\""))]
+    pub if_match: Option<String>,
+}
+
 /// Answers that an operation may have, if it does not describe them itself: the status, the
 /// operations that have it, and the description.
 const COMMON: [(&str, Applies, &str); 6] = [

@@ -63,6 +63,7 @@ fn maps_every_reason_to_its_status() {
         (Reason::PermissionDenied, 403, "PERMISSION_DENIED"),
         (Reason::MissingReminder, 404, "MISSING_REMINDER"),
         (Reason::Conflict, 409, "CONFLICT"),
+        (Reason::PreconditionFailed, 412, "PRECONDITION_FAILED"),
         (Reason::InvalidDueDate, 422, "INVALID_DUEDATE"),
         (Reason::InvalidRecurrence, 422, "INVALID_RECURRENCE"),
         (Reason::InvalidToken, 422, "INVALID_TOKEN"),

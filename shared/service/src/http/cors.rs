@@ -49,12 +49,14 @@ impl AllowedOrigins {
             .allow_headers([
                 header::AUTHORIZATION,
                 header::CONTENT_TYPE,
+                header::IF_MATCH,
                 HeaderName::from_static("idempotency-key"),
                 REQUEST_ID,
             ])
             .expose_headers([
                 REQUEST_ID,
                 header::RETRY_AFTER,
+                header::ETAG,
                 HeaderName::from_static("idempotent-replayed"),
             ])
             .max_age(Duration::from_secs(600));

@@ -30,6 +30,8 @@ pub enum Reason {
     RequestTimeout,
     /// 409: the request conflicts with the present state.
     Conflict,
+    /// 412: the object has another version than the request expects.
+    PreconditionFailed,
     /// 413: the body is too large.
     PayloadTooLarge,
     /// 414: the URI is too long.
@@ -67,6 +69,7 @@ impl Reason {
             Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "INVALID_REQUEST"),
             Self::RequestTimeout => (StatusCode::REQUEST_TIMEOUT, "INVALID_REQUEST"),
             Self::Conflict => (StatusCode::CONFLICT, "CONFLICT"),
+            Self::PreconditionFailed => (StatusCode::PRECONDITION_FAILED, "PRECONDITION_FAILED"),
             Self::PayloadTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "PAYLOAD_TOO_LARGE"),
             Self::UriTooLong => (StatusCode::URI_TOO_LONG, "INVALID_REQUEST"),
             Self::HeadersTooLarge => {
