@@ -1,6 +1,7 @@
 //! The REST API of reminders.
 
 mod acknowledge;
+mod agenda;
 mod answer;
 mod body;
 mod bulk;
@@ -103,6 +104,7 @@ fn described() -> (Router<AppState>, utoipa::openapi::OpenApi) {
     let router = OpenApiRouter::with_openapi(Description::openapi())
         .routes(routes!(create::create, list::list))
         .routes(routes!(single::get, change::post, change::patch, single::delete))
+        .routes(routes!(agenda::list))
         .routes(routes!(occurrences::of_reminder))
         .routes(routes!(occurrences::preview))
         .routes(routes!(snooze::snooze))

@@ -8,10 +8,12 @@ mod create;
 mod erase;
 mod feeds;
 mod list;
+mod places;
 pub mod reconciliation;
 mod row;
 mod unstamped;
 
+use chrono::{DateTime, Utc};
 use sqlx::{PgExecutor, migrate::Migrator};
 use uuid::Uuid;
 
@@ -23,12 +25,21 @@ pub use change::{delete, lock, update};
 pub use create::{Created, NewReminder, create, create_many};
 pub use erase::erase;
 pub use feeds::{create_feed, feeds, revoke_feed, rotate_feed, user_of_feed, versions};
-pub use list::{Filter, Page, Slice, ZoneSpan, list, page, zones};
+pub use list::{Filter, Page, Slice, ZoneSpan, count, list, page, zones};
+pub use places::{Candidate, Choice, FIRST_PLACE, Moved, NEVER, Place, candidates, store_places};
 pub use row::Seen;
 pub use unstamped::Unstamped;
 
 /// The migrations of the reminders database.
 pub static MIGRATOR: Migrator = sqlx::migrate!();
+
+/// Returns the time of the database.
+///
+/// # Errors
+/// If the statement fails.
+pub async fn now(executor: impl PgExecutor<'_>) -> Result<DateTime<Utc>, sqlx::Error> {
+    sqlx::query_scalar!(r#"select now() as "now!""#).fetch_one(executor).await
+}
 
 /// Reads one of a user's reminders, with the time of the reading.
 ///

@@ -1,9 +1,11 @@
 //! Domain types of a reminder: its fields with their rules, its schedule, and its changes.
 
+mod agenda;
 mod channels;
 mod conversions;
 mod given_time;
 mod pairs;
+mod ranking;
 mod recurrence;
 mod schedule;
 mod snooze_end;
@@ -14,9 +16,11 @@ use chrono::{DateTime, Utc};
 use contract::Priority;
 use uuid::Uuid;
 
+pub use agenda::{Agenda, Entry, Position, Range};
 pub use channels::{Channels, looks_like_an_address};
 pub use given_time::{GivenTime, InvalidDueDate};
 pub use pairs::Pairs;
+pub use ranking::{ByNextAt, NO_DELIVERY, NextAt, Ranking};
 pub use recurrence::{Fold, Gap, InvalidRecurrence, Recurrence};
 pub use schedule::{ExpiresAfter, NotifyOffsets, Schedule, Status, TimeZone, due_date, instant};
 pub use snooze_end::{InvalidSnoozeEnd, SnoozeEnd};

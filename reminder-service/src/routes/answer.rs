@@ -172,6 +172,7 @@ pub(super) fn local_time<S: Serializer>(
     serializer.collect_str(&local.format("%Y-%m-%dT%H:%M:%S%.f"))
 }
 
+/// Writes a time like [`time`], or `null`.
 pub(super) fn optional_time<S: Serializer>(
     at: &Option<DateTime<Utc>>,
     serializer: S,

@@ -17,6 +17,9 @@ use crate::{
 /// the user must delete some first.
 const RETRY_AFTER_QUOTA: Duration = Duration::from_secs(3_600);
 
+/// Time after which a search that took too long may be repeated.
+const RETRY_AFTER_SEARCH: Duration = Duration::from_secs(10);
+
 impl From<Error> for ApiError {
     fn from(error: Error) -> Self {
         let message = error.to_string();
@@ -26,6 +29,7 @@ impl From<Error> for ApiError {
             Error::TooManyFeeds { .. } => Self::new(Reason::Conflict, message),
             Error::OtherVersion(_) => Self::new(Reason::PreconditionFailed, message),
             Error::Contended => Self::new(Reason::UpstreamUnavailable, message),
+            Error::TooCostly => Self::new(Reason::RateLimited, message).after(RETRY_AFTER_SEARCH),
             Error::QuotaExceeded { .. } => {
                 Self::new(Reason::RateLimited, message).after(RETRY_AFTER_QUOTA)
             }

@@ -95,6 +95,20 @@ pub(super) fn bulk_results() -> Value {
     ]})
 }
 
+pub(super) fn agenda() -> Value {
+    json!({
+        "occurrences": [{
+            "reminderId": "01979a3c7e2f7c41b1d1e0a5d2c3f4a5",
+            "at": "2126-05-06T07:00:00.000Z",
+            "localAt": "2126-05-06T09:00:00",
+            "snoozedFrom": null,
+            "title": "Tablets",
+            "deliveries": [{"deliverAt": "2126-05-06T07:00:00.000Z", "channel": "push"}]
+        }],
+        "nextCursor": null
+    })
+}
+
 pub(super) fn export() -> Value {
     json!({
         "exportedAt": "2026-04-20T12:00:00.000Z",

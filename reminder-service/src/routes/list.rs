@@ -14,11 +14,13 @@ use utoipa::{IntoParams, ToSchema};
 use super::{
     AppState,
     answer::{ReminderAnswer, StatusWord, answers},
-    cursor, examples,
+    cursor::{self, TimeCursor},
+    examples,
 };
 use crate::{
-    domain::reminder::instant,
-    store::{self, Filter, Slice},
+    domain::reminder::{InvalidField, NextAt, instant},
+    store::{self, Filter, Page, Slice},
+    usecases::list_by_next_delivery,
 };
 
 const DEFAULT_LIMIT: i64 = 10;
@@ -43,6 +45,10 @@ pub(super) struct Query {
     /// `nextCursor` of the page before, with the same filters. Pages by cursor stay stable while
     /// reminders are created and deleted.
     cursor: Option<String>,
+    /// Order: the newest reminder first, or (`nextAt`) the one with the next delivery first, and
+    /// those without one last. Cannot be combined with `offset`, `from` and `to`.
+    #[param(inline)]
+    sort: Option<Sort>,
     /// Only reminders with this status.
     #[param(inline)]
     status: Option<StatusWord>,
@@ -55,29 +61,65 @@ pub(super) struct Query {
     to: Option<String>,
 }
 
+/// Order of the list.
+#[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) enum Sort {
+    /// By the time of the next delivery.
+    NextAt,
+}
+
+/// Part of a list, in an order.
+enum Part {
+    Newest(Slice),
+    NextAt(Option<NextAt>),
+}
+
 impl Query {
     /// Checks the parameters; `faults` are those of parameters that could not be parsed.
-    fn read(self, faults: Vec<FieldFault>) -> Result<(Filter, Slice), ApiError> {
+    fn read(self, faults: Vec<FieldFault>) -> Result<(Filter, Part, Numbers), ApiError> {
         let mut faults = Faults::begin(faults);
         let limit = faults.take(within("limit", self.limit.unwrap_or(DEFAULT_LIMIT), 1, MAX_LIMIT));
         let offset = faults.take(within("offset", self.offset.unwrap_or(0), 0, MAX_OFFSET));
-        if self.cursor.is_some() && self.offset.is_some() {
-            let problem = "offset: cannot be combined with cursor";
-            faults.take(Err::<(), _>(ApiError::invalid(problem)));
-        }
-        let before = faults.take(self.cursor.as_deref().map(cursor::read).transpose());
+        let by_next_at = self.sort.is_some();
+        let mut refuse = |is_given: bool, field, other: &str| {
+            if is_given {
+                let problem = format!("cannot be combined with {other}");
+                faults.take(Err::<(), _>(InvalidField::new(field, problem)));
+            }
+        };
+        refuse(self.offset.is_some() && self.cursor.is_some(), "offset", "cursor");
+        refuse(self.offset.is_some() && by_next_at, "offset", "sort");
+        refuse(self.from.is_some() && by_next_at, "from", "sort");
+        refuse(self.to.is_some() && by_next_at, "to", "sort");
+        let cursor = self.cursor.as_deref();
+        let newest = |before, limit, offset| Part::Newest(Slice { before, offset, limit });
+        let part = if by_next_at {
+            let after = faults.take(cursor.map(str::parse::<TimeCursor>).transpose());
+            after.map(|after| Part::NextAt(after.map(Into::into)))
+        } else {
+            let before = faults.take(cursor.map(cursor::read).transpose());
+            before
+                .zip(limit.zip(offset))
+                .map(|(before, (limit, offset))| newest(before, limit, offset))
+        };
         let mut time = |name, text: Option<String>| {
             faults.take(text.as_deref().map(|text| instant(name, text)).transpose())
         };
         let (from, to) = (time("from", self.from), time("to", self.to));
         let status = self.status.map(Into::into);
         let filter = from.zip(to).map(|(from, to)| Filter { status, from, to });
-        let slice = match (before, offset, limit) {
-            (Some(before), Some(offset), Some(limit)) => Some(Slice { before, offset, limit }),
-            _ => None,
-        };
-        faults.or(filter.zip(slice))
+        let numbers = limit.zip(offset).map(|(limit, offset)| Numbers { limit, offset });
+        let read = filter.zip(part).zip(numbers);
+        faults.or(read.map(|((filter, part), numbers)| (filter, part, numbers)))
     }
+}
+
+/// Numbers of the query.
+#[derive(Debug, Clone, Copy)]
+struct Numbers {
+    limit: u32,
+    offset: u32,
 }
 
 /// Answer of `GET /reminders`.
@@ -87,7 +129,7 @@ pub(super) struct ReminderList {
     reminders: ReminderPage,
 }
 
-/// One page of the caller's reminders, newest first.
+/// One page of the caller's reminders.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct ReminderPage {
@@ -103,7 +145,7 @@ pub(super) struct ReminderPage {
     next_cursor: Option<String>,
 }
 
-/// List the caller's reminders, newest first
+/// List the caller's reminders
 #[utoipa::path(
     get,
     path = "/reminders",
@@ -117,18 +159,30 @@ pub(super) async fn list(
     identity: Identity,
     LenientParams { value: query, faults }: LenientParams<Query>,
 ) -> Result<Response, ApiError> {
-    let (filter, slice) = query.read(faults)?;
+    let (filter, part, Numbers { limit, offset }) = query.read(faults)?;
     let permit = CONCURRENT_PAGES.acquire().await.map_err(ApiError::unexpected)?;
-    let page = store::list(&state.resources.pool, &identity.user_id, &filter, slice).await?;
-    let last = page.items.last().filter(|_| page.more);
-    let next_cursor = last.map(|last| cursor::after(last.value.id));
-    let items = answers(&identity.user_id, page.items).await?;
+    let (pool, user_id) = (&state.resources.pool, &identity.user_id);
+    let (items, total, next_cursor) = match part {
+        Part::Newest(slice) => {
+            let Page { items, more, total } = store::list(pool, user_id, &filter, slice).await?;
+            let last = items.last().filter(|_| more);
+            let next_cursor = last.map(|last| cursor::after(last.value.id));
+            (items, total, next_cursor)
+        }
+        Part::NextAt(after) => {
+            let (status, limit) = (filter.status, limit as usize);
+            let page = list_by_next_delivery(pool, user_id, status, after, limit).await?;
+            let next_cursor = page.next.map(|next| TimeCursor::from(next).to_string());
+            (page.items, store::count(pool, user_id, &filter).await?, next_cursor)
+        }
+    };
+    let items = answers(user_id, items).await?;
     let list = ReminderList {
         reminders: ReminderPage {
             items,
-            limit: slice.limit.into(),
-            offset: slice.offset.into(),
-            total: page.total,
+            limit: limit.into(),
+            offset: offset.into(),
+            total,
             next_cursor,
         },
     };

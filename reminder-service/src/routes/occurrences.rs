@@ -98,7 +98,8 @@ impl Query {
     }
 }
 
-fn checked_limit(limit: i64) -> Result<usize, InvalidField> {
+/// Checks the number of occurrences of a page.
+pub(super) fn checked_limit(limit: i64) -> Result<usize, InvalidField> {
     let checked = usize::try_from(limit).ok().filter(|_| (1..=MAX_LIMIT).contains(&limit));
     checked.ok_or_else(|| InvalidField::new("limit", format!("must be between 1 and {MAX_LIMIT}")))
 }

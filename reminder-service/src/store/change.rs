@@ -64,6 +64,7 @@ pub async fn update(
                    expires_after_minutes = $10, priority = $11, locale = $12,
                    last_at = coalesce($13::timestamptz, 'infinity'), recurrence = $14,
                    acknowledged = $15, snooze_date = $16, snooze_until = $17,
+                   nothing_before = default,
                    scheduled_at = case when $22 then statement_timestamp() else scheduled_at end,
                    version = version + 1, updated_at = statement_timestamp()
                where id = $1

@@ -95,7 +95,11 @@ pub async fn list(
     Ok(Page { items: items.collect::<Result<_, _>>()?, more, total })
 }
 
-async fn count(pool: &PgPool, user_id: &str, filter: &Filter) -> Result<i64, sqlx::Error> {
+/// Counts the reminders of a user that match a filter.
+///
+/// # Errors
+/// If the statement fails.
+pub async fn count(pool: &PgPool, user_id: &str, filter: &Filter) -> Result<i64, sqlx::Error> {
     let scheduled = filter.status.map(|status| status == Status::Scheduled);
     sqlx::query_scalar!(
         r#"select count(*) as "count!" from reminders

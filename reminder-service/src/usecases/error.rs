@@ -45,6 +45,11 @@ pub enum Error {
         /// Largest number of reminders.
         max: u32,
     },
+    /// The rules of the caller's reminders take longer to search than one request may.
+    #[error(
+        "the rules of your reminders take too long to search; ask for an earlier or a shorter time"
+    )]
+    TooCostly,
     /// The reminder has no delivery in the future.
     #[error("date: at least one delivery (date minus an offset) must be in the future")]
     NoDeliveryAhead,

@@ -2,6 +2,7 @@
 //! its database and its bus.
 
 mod addresses;
+mod agenda;
 mod bulk;
 mod calendar;
 mod change;

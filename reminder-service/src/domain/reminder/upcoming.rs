@@ -39,19 +39,30 @@ impl Schedule {
         sent_until: DateTime<Utc>,
         limit: usize,
     ) -> Vec<Upcoming> {
-        let schedule = self.schedule();
-        let delivery = |at: DateTime<Utc>, minutes: i32| {
-            let deliver_at = at - TimeDelta::minutes(minutes.into());
-            let is_own = deliver_at > sent_until && !schedule.is_of_earlier(at, minutes);
-            is_own.then_some((Some(minutes), deliver_at))
-        };
-        let occurrences = schedule.occurrences_after(from).take(limit);
+        let occurrences = self.schedule().occurrences_after(from).take(limit);
         let upcoming = occurrences.map(|at| {
-            let offsets = self.offsets.as_slice().iter().rev();
-            let deliveries = offsets.filter_map(|minutes| delivery(at, *minutes)).collect();
-            Upcoming { at, deliveries }
+            let deliveries = self.deliveries_of(at, sent_until);
+            let deliveries = deliveries.into_iter().map(|(minutes, at)| (Some(minutes), at));
+            Upcoming { at, deliveries: deliveries.collect() }
         });
         upcoming.collect()
+    }
+
+    /// Deliveries of an occurrence that are later than `sent_until`, in order of time: minutes
+    /// before the occurrence, and the time.
+    #[must_use]
+    pub fn deliveries_of(
+        &self,
+        at: DateTime<Utc>,
+        sent_until: DateTime<Utc>,
+    ) -> Vec<(i32, DateTime<Utc>)> {
+        let schedule = self.schedule();
+        let delivery = |minutes: i32| {
+            let deliver_at = at - TimeDelta::minutes(minutes.into());
+            let is_own = deliver_at > sent_until && !schedule.is_of_earlier(at, minutes);
+            is_own.then_some((minutes, deliver_at))
+        };
+        self.offsets.as_slice().iter().rev().filter_map(|minutes| delivery(*minutes)).collect()
     }
 }
 
