@@ -1,7 +1,7 @@
 //! `GET /occurrences`: the agenda of the caller.
 
 use axum::{Json, extract::State};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDateTime, Utc};
 use contract::Channel;
 use rest::{Faults, Identity, LenientParams};
 use serde::{Deserialize, Serialize};
@@ -11,7 +11,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::{
     AppState,
-    answer::{optional_time, time},
+    answer::{local_time, optional_time, time},
     cursor::TimeCursor,
     examples,
     occurrences::checked_limit,
@@ -64,8 +64,9 @@ pub(super) struct AgendaOccurrence {
     #[serde(serialize_with = "time")]
     at: DateTime<Utc>,
     /// The same time on the wall clock of the reminder's zone, without an offset.
-    #[schema(example = "2126-05-06T09:00:00")]
-    local_at: String,
+    #[serde(serialize_with = "local_time")]
+    #[schema(value_type = String, example = "2126-05-06T09:00:00")]
+    local_at: NaiveDateTime,
     /// Due time of a snoozed occurrence before it was snoozed; `null` for other occurrences.
     #[serde(serialize_with = "optional_time")]
     snoozed_from: Option<DateTime<Utc>>,
@@ -89,7 +90,7 @@ pub(super) struct AgendaDelivery {
 impl From<AgendaEntry> for AgendaOccurrence {
     fn from(AgendaEntry { entry, reminder, deliveries }: AgendaEntry) -> Self {
         let at = entry.position.at;
-        let local = Zone::from(reminder.details.schedule.time_zone).wall_clock(at);
+        let local_at = Zone::from(reminder.details.schedule.time_zone).wall_clock(at);
         let channels = reminder.details.channels.as_slice();
         let deliveries = deliveries.into_iter().flat_map(|deliver_at| {
             channels.iter().map(move |&channel| AgendaDelivery { deliver_at, channel })
@@ -97,7 +98,7 @@ impl From<AgendaEntry> for AgendaOccurrence {
         Self {
             reminder_id: reminder.id.simple().to_string(),
             at,
-            local_at: local.format("%Y-%m-%dT%H:%M:%S%.f").to_string(),
+            local_at,
             snoozed_from: entry.snoozed_from,
             deliveries: deliveries.collect(),
             title: reminder.details.title.map(Title::into_string),

@@ -55,7 +55,7 @@ fn main() {
         let read = || {
             let rule =
                 Rule { rrule, exdates: &[], rdates: &[], gap: Gap::Shift, fold: Fold::First };
-            Series::new(start, zone.clone(), rule)
+            Series::new(start, zone, rule)
         };
         let Ok(series) = read() else {
             println!("{:>14} {rrule}", "refused");

@@ -21,10 +21,10 @@ use crate::{
     zone::{Fold, Gap},
 };
 
-/// Most steps of one search for the next instance. No accepted rule needs as many.
+/// Most steps of one search for the next instance. No accepted rule needs half as many.
 pub(crate) const SEARCH_STEPS: u32 = 50_000;
-/// Most steps that a rule may need for its next instance from any time; a rule that needs more is
-/// refused.
+/// Most steps that a rule may need for its next instance from each of the times that the check of a
+/// new rule tries; a rule that needs more is refused. From other times it may need more.
 pub(crate) const ACCEPTED_STEPS: u32 = 10_000;
 /// Most steps for the last occurrence of a new rule with `COUNT`.
 const COUNTING_STEPS: u32 = 100_000;

@@ -127,7 +127,7 @@ proptest! {
     /// A rule keeps its interval far from its start.
     #[test]
     fn keeps_interval_for_years(start in start(), zone in zone(), rrule in rrule()) {
-        let Ok(series) = Series::new(start, zone.clone(), rule(&rrule)) else { return Ok(()) };
+        let Ok(series) = Series::new(start, zone, rule(&rrule)) else { return Ok(()) };
         let counted = format!("{rrule};COUNT=3000");
         let counted = Series::new(start, zone, rule(&counted)).expect("accepted without COUNT");
         let counted: Vec<_> = counted.after(DateTime::<Utc>::MIN_UTC).collect();
@@ -143,7 +143,7 @@ proptest! {
     #[test]
     fn keeps_wall_clock_of_daily_rule(start in start(), zone in zone()) {
         let rule = Rule { gap: Gap::Skip, ..rule("FREQ=DAILY") };
-        let series = Series::new(start, zone.clone(), rule).expect("a rule");
+        let series = Series::new(start, zone, rule).expect("a rule");
         let clock = zone.wall_clock(start).time();
         for at in series.after(start).take(400) {
             prop_assert_eq!(zone.wall_clock(at).time(), clock);

@@ -226,6 +226,9 @@ fn replace_instances(found: &mut [Found]) {
     }
 }
 
+/// UID of an entry, and the instance of the series that it replaces.
+type Identifier = (String, Option<DateTime<Utc>>);
+
 impl Found {
     fn is_series(&self) -> bool {
         let recurs =
@@ -239,7 +242,7 @@ impl Found {
     }
 
     /// UID and instance, and the version.
-    fn version(&self) -> Option<((String, Option<DateTime<Utc>>), Version)> {
+    fn version(&self) -> Option<(Identifier, Version)> {
         let (instance, version) = self.candidate.version?;
         Some(((self.of.uid.clone()?, instance), version))
     }

@@ -126,7 +126,7 @@ fn policies() -> impl Strategy<Value = (Gap, Fold)> {
 /// The first occurrences of a rule, found without `COUNT`. For `fold: both`, a repeated local time
 /// of a daily or longer rule counts as one.
 fn counted(start: DateTime<Utc>, zone: &Zone, rule: Rule<'_>, count: usize) -> Vec<DateTime<Utc>> {
-    let endless = |rule| Series::new(start, zone.clone(), rule).expect("accepted");
+    let endless = |rule| Series::new(start, *zone, rule).expect("accepted");
     let is_short = ["HOURLY", "MINUTELY", "SECONDLY"].iter().any(|name| rule.rrule.contains(name));
     if rule.fold != Fold::Both || is_short {
         return endless(rule).after(always()).take(count).collect();
@@ -150,7 +150,7 @@ proptest! {
         count in prop_oneof![1..12usize, 1..400usize],
     ) {
         let rule = Rule { rrule: &rrule, gap, fold, ..Rule::default() };
-        if Series::new(start, zone.clone(), rule).is_err() {
+        if Series::new(start, zone, rule).is_err() {
             return Ok(());
         }
         let expected = counted(start, &zone, rule, count);
@@ -189,7 +189,7 @@ proptest! {
         let (exdates, rdates) = (text(false), text(true));
         let rrule = format!("{rrule};COUNT={count}");
         let rule = Rule { rrule: &rrule, exdates: &exdates, rdates: &rdates, gap, fold };
-        let Ok(series) = Series::new(start, zone.clone(), rule) else { return Ok(()) };
+        let Ok(series) = Series::new(start, zone, rule) else { return Ok(()) };
         let all: Vec<_> = series.after(always()).collect();
         prop_assert!(all.windows(2).all(|pair| pair[0] < pair[1]), "{all:?}");
         prop_assert_eq!(series.last(), all.last().copied());
