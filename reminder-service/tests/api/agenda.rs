@@ -117,13 +117,13 @@ async fn reads_each_occurrence_once_while_reminders_change() {
     let bodies: Vec<_> = (0..25).map(|_| at_noon.clone()).collect();
     service.ada.post("/reminders/bulk", &json!({"reminders": bodies})).await.expect(200);
     let daily = json!({"date": "2126-05-01T12:00:00Z", "recurrence": {"rrule": "FREQ=DAILY"}});
-    service.make(&least_with(daily)).await;
+    let daily = service.make(&least_with(daily)).await;
     let before = service.ada.get(&format!("{WEEK}&limit=100")).await.expect(200).body;
     let before = before["occurrences"].as_array().expect("a list").clone();
 
     let read = pages(&service.ada, &format!("{WEEK}&limit=7"), async |page| {
         let last = page.last().and_then(|last| last["reminderId"].as_str()).expect("a reminder");
-        if page.len() == 7 {
+        if page.len() == 7 && last != daily {
             service.ada.delete(&format!("/reminders/{last}")).await.expect(200);
             service.make(&least_with(json!({"date": "2126-05-06T01:00:00Z"}))).await;
         }
