@@ -166,7 +166,7 @@ fn report_panics() {
 }
 
 /// Targets of this workspace, whose logs hold no token, address or body at any level.
-const OWN_TARGETS: [&str; 21] = [
+const OWN_TARGETS: [&str; 22] = [
     "backoff",
     "bus",
     "contract",
@@ -177,6 +177,7 @@ const OWN_TARGETS: [&str; 21] = [
     "recurrence",
     "rest",
     "service",
+    "time_zone",
     "reminder_service",
     "event_service",
     "notification_scheduler",
