@@ -35,7 +35,7 @@ pub struct Choice {
 pub struct Candidate {
     /// The reminder, with the time at which it was read.
     pub seen: Seen<Reminder>,
-    /// Its place.
+    /// Place of the reminder.
     pub place: Place,
 }
 
