@@ -48,23 +48,22 @@ pub async fn list_agenda(
     after: Option<Position>,
     limit: usize,
 ) -> Result<AgendaPage, Error> {
-    let from = match from {
-        Some(from) => from,
-        None => store::now(pool).await?,
-    };
-    agenda_within(pool, user_id, Range { from, to, after }, limit, BOUNDS).await
+    let now = store::now(pool).await?;
+    let range = Range { from: from.unwrap_or(now), to, after };
+    agenda_within(pool, user_id, now, range, limit, BOUNDS).await
 }
 
 pub(super) async fn agenda_within(
     pool: &PgPool,
     user_id: &str,
+    now: DateTime<Utc>,
     range: Range,
     limit: usize,
     bounds: Bounds,
 ) -> Result<AgendaPage, Error> {
     let begin = range.after.map_or(range.from, |after| after.at.max(range.from));
     let choice = Choice { last_at: Some(last_delivery_for(begin)), to: range.to, status: None };
-    let is_ahead = begin >= store::now(pool).await?;
+    let is_ahead = begin >= now;
     // One more than the page shows tells if there is another page.
     let ranking = Agenda::new(range, limit + 1);
     let considered = Considered { choice, is_ahead };

@@ -59,15 +59,17 @@ async fn reads_few_reminders_once_places_are_known() {
 async fn answers_part_when_work_is_used_up() {
     let (_database, pool) = filled().await;
     let used_up = Bounds { chunk: 10, slice: Duration::ZERO, total: Duration::ZERO };
-    let page = agenda_within(&pool, "ada", range(day(1), None), 5, used_up).await;
+    let page = agenda_within(&pool, "ada", Utc::now(), range(day(1), None), 5, used_up).await;
     assert!(matches!(page, Err(Error::TooCostly)), "no place is known");
     read(&pool, day(1)).await;
 
-    let page = agenda_within(&pool, "ada", range(day(0), None), 5, used_up).await.expect("a part");
+    let page = agenda_within(&pool, "ada", Utc::now(), range(day(0), None), 5, used_up)
+        .await
+        .expect("a part");
     assert_eq!(page.entries.len(), 0);
     let next = page.next.expect("another page");
     assert!(next.at > day(0) && next.at < day(1), "nothing is left out");
-    let page = agenda_within(&pool, "ada", range(day(0), Some(next)), 5, used_up).await;
+    let page = agenda_within(&pool, "ada", Utc::now(), range(day(0), Some(next)), 5, used_up).await;
     assert!(matches!(page, Err(Error::TooCostly)), "the same cursor would be endless");
 }
 
