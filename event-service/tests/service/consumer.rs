@@ -42,6 +42,7 @@ async fn rejects_unreadable_message_and_applies_others() {
     recurring.recurrence = Some(Recurrence {
         rrule: "every day".to_owned(),
         exdates: Vec::new(),
+        rdates: Vec::new(),
         gap: Default::default(),
         fold: Default::default(),
     });

@@ -195,8 +195,8 @@ async fn marks_without_publishing_again_after_crash() {
     assert!(states.len() > 2 && events.len() == 1, "one for those that followed: {states:?}");
 }
 
-const NEWER_RULE: &str = "update notifications set recurrence = recurrence || '{\"rdates\": []}'";
-const KNOWN_RULE: &str = "update notifications set recurrence = recurrence - 'rdates'";
+const NEWER_RULE: &str = "update notifications set recurrence = recurrence || '{\"exrules\": []}'";
+const KNOWN_RULE: &str = "update notifications set recurrence = recurrence - 'exrules'";
 const NEXT_LEASE: &str =
     "update occurrences set lease_until = '-infinity' where pending and due_at <= now()";
 

@@ -124,6 +124,14 @@ async fn names_faulty_part_of_rule() {
             json!({"recurrence": {"rrule": "FREQ=DAILY", "exdates": ["soon"]}}),
             "recurrence.exdates[0]: ",
         ),
+        (
+            json!({"recurrence": {"rrule": "FREQ=DAILY", "rdates": ["2126-05-01", "soon"]}}),
+            "recurrence.rdates[1]: ",
+        ),
+        (
+            json!({"recurrence": {"rrule": "FREQ=DAILY", "rdates": vec!["2126-05-01"; 1_001]}}),
+            "recurrence.rdates: must have at most 1000 entries",
+        ),
         (json!({"isRecurring": true}), "isRecurring: "),
         (json!({"isRecurring": false, "recurrence": {"rrule": "FREQ=DAILY"}}), "isRecurring: "),
     ] {
@@ -133,6 +141,48 @@ async fn names_faulty_part_of_rule() {
         assert!(message.starts_with(named), "{fields}: {message}");
     }
     assert_eq!(service.count("reminders").await, 0);
+}
+
+#[tokio::test]
+async fn follows_dates_beside_the_rule() {
+    let service = Service::start().await;
+    let recurrence = json!({
+        "rrule": "FREQ=DAILY;COUNT=2",
+        "exdates": ["2126-05-09"],
+        "rdates": ["2126-05-08T12:30:00+02:00", "2126-05-09", "2126-05-20", "2126-06-01T07:15"],
+    });
+    let body = json!({
+        "date": "2126-05-01T10:00:00",
+        "timeZone": "Europe/Berlin",
+        "message": "Tablets",
+        "recurrence": recurrence
+    });
+    let path = format!("/reminders/{}", service.make(&body).await);
+    let made = service.ada.get(&path).await.expect(200).body;
+    let rdates = json!(["2126-05-08T10:30:00Z", "2126-05-09", "2126-05-20", "2126-06-01T07:15:00"]);
+    assert_eq!(made["recurrence"]["rdates"], rdates);
+
+    let times = ["05-01T08:00", "05-02T08:00", "05-08T10:30", "05-20T08:00", "06-01T05:15"];
+    let times: Vec<_> = times.iter().map(|time| format!("2126-{time}:00.000Z")).collect();
+    let at = |answer: &Value| -> Vec<Value> {
+        answer["occurrences"]
+            .as_array()
+            .expect("a list")
+            .iter()
+            .map(|one| one["at"].clone())
+            .collect()
+    };
+    let previewed = service.ada.post("/reminders/preview", &body).await.expect(200).body;
+    assert_eq!(at(&previewed), times);
+    let listed = service.ada.get(&format!("{path}/occurrences")).await.expect(200).body;
+    assert_eq!(at(&listed), times);
+
+    let moved =
+        service.ada.patch(&path, &json!({"timeZone": "America/New_York"})).await.expect(200);
+    assert_eq!(moved.body["recurrence"]["rdates"], rdates, "local dates stay");
+    let none = json!({"recurrence": {"rrule": "FREQ=DAILY"}});
+    let none = service.ada.patch(&path, &none).await.expect(200).body;
+    assert_eq!(none["recurrence"].get("rdates"), None);
 }
 
 #[tokio::test]

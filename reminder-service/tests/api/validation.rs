@@ -99,6 +99,10 @@ fn refused() -> Vec<(Value, u16, &'static str, &'static str)> {
             }}),
             "recurrence.exdates: ",
         ),
+        bad(
+            json!({"recurrence": {"rrule": "FREQ=DAILY", "rdates": ["0".repeat(41)]}}),
+            "recurrence.rdates: ",
+        ),
         bad(json!({"expiresAfterMinutes": 0}), "expiresAfterMinutes: "),
         bad(json!({"expiresAfterMinutes": 525_601}), "expiresAfterMinutes: "),
         bad(json!({"priority": "urgent"}), "priority: "),

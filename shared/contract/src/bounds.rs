@@ -34,10 +34,10 @@ pub const MAX_PAIRS: usize = 20;
 pub const MAX_PAIRS_BYTES: usize = 2 * 1_024;
 /// Longest recurrence rule, in bytes.
 pub const MAX_RRULE: usize = 1_000;
-/// Most exclusions of one rule.
-pub const MAX_EXDATES: usize = 1_000;
-/// Longest exclusion (an entry of `exdates`), in bytes.
-pub const MAX_EXDATE: usize = 40;
+/// Most exclusions of one rule, and most dates beside it.
+pub const MAX_DATES: usize = 1_000;
+/// Longest entry of `exdates` and of `rdates`, in bytes.
+pub const MAX_DATE: usize = 40;
 /// Longest id or address of a user, in bytes.
 pub const MAX_IDENTITY: usize = 255;
 
@@ -181,14 +181,15 @@ impl Recurrence {
         if self.rrule.len() > MAX_RRULE {
             return refuse("recurrence.rrule", format!("at most {MAX_RRULE} characters"));
         }
-        if self.exdates.len() > MAX_EXDATES {
-            return refuse("recurrence.exdates", format!("at most {MAX_EXDATES} entries"));
-        }
-        if self.exdates.iter().any(|exdate| exdate.len() > MAX_EXDATE) {
-            return refuse(
-                "recurrence.exdates",
-                format!("each entry has at most {MAX_EXDATE} characters"),
-            );
+        for (field, dates) in
+            [("recurrence.exdates", &self.exdates), ("recurrence.rdates", &self.rdates)]
+        {
+            if dates.len() > MAX_DATES {
+                return refuse(field, format!("at most {MAX_DATES} entries"));
+            }
+            if dates.iter().any(|date| date.len() > MAX_DATE) {
+                return refuse(field, format!("each entry has at most {MAX_DATE} characters"));
+            }
         }
         Ok(())
     }

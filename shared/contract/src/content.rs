@@ -64,9 +64,15 @@ pub struct Recurrence {
     #[cfg_attr(feature = "openapi", schema(max_length = 1000))]
     pub rrule: String,
     /// Instances that are left out, as local date-times.
-    #[cfg_attr(feature = "openapi", schema(value_type = Vec<Exdate>, max_items = 1000))]
+    #[cfg_attr(feature = "openapi", schema(value_type = Vec<ListedDate>, max_items = 1000))]
     #[serde(default)]
     pub exdates: Vec<String>,
+    /// Instances beside those of the rule, in the forms of `exdates`, which exclude these too.
+    /// Neither `COUNT` nor `UNTIL` applies to them.
+    #[cfg_attr(feature = "openapi", schema(value_type = Vec<ListedDate>, max_items = 1000))]
+    // Processes of an earlier version refuse messages with a field that they do not know.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rdates: Vec<String>,
     /// Policy for local times that do not exist.
     #[serde(default)]
     pub gap: GapPolicy,
@@ -75,12 +81,12 @@ pub struct Recurrence {
     pub fold: FoldPolicy,
 }
 
-/// Local date-time of an instance that is left out, such as `2026-03-01T08:00:00`.
+/// Local date-time such as `2026-03-01T08:00:00`, instant with `Z` or an offset, or local day.
 #[cfg(feature = "openapi")]
 #[derive(utoipa::ToSchema)]
 #[schema(max_length = 40)]
 #[expect(dead_code, reason = "describes the entries of a list of texts")]
-struct Exdate(String);
+struct ListedDate(String);
 
 /// Content of a notification, which is passed on unchanged from the reminder to the device.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -76,7 +76,7 @@ fn follow(
         FoldPolicy::Second => Fold::Second,
         FoldPolicy::Both => Fold::Both,
     };
-    let rule =
-        Rule { rrule: &recurrence.rrule, exdates: &recurrence.exdates, rdates: &[], gap, fold };
+    let Recurrence { rrule, exdates, rdates, .. } = recurrence;
+    let rule = Rule { rrule, exdates, rdates, gap, fold };
     Ok(DeliverySchedule::recurring(read(date, zone, rule)?, offsets))
 }

@@ -77,7 +77,7 @@ fn recurrences() -> impl Strategy<Value = Value> {
         " FREQ=HOURLY;INTERVAL=6 ",
         "FREQ=NEVER",
     ]);
-    let exdates = prop_oneof![
+    let dates = prop_oneof![
         select(vec![
             "2027-05-02T10:30:00",
             "2027-05-02",
@@ -87,12 +87,12 @@ fn recurrences() -> impl Strategy<Value = Value> {
         .prop_map(str::to_owned),
         (1..400usize).prop_map(|zeros| format!("2027-05-02T10:30:00.{}Z", "0".repeat(zeros))),
     ];
-    let gaps = select(vec!["shift", "skip"]);
-    let folds = select(vec!["first", "second", "both"]);
-    (rules, vec(exdates, 0..3), gaps, folds)
-        .prop_map(|(rrule, exdates, gap, fold)| {
-            json!({"rrule": rrule, "exdates": exdates, "gap": gap, "fold": fold})
-        })
+    let dates = vec(dates, 0..3);
+    let policies = (select(vec!["shift", "skip"]), select(vec!["first", "second", "both"]));
+    let parts = (rules, dates.clone(), dates, policies);
+    parts.prop_map(|(rrule, exdates, rdates, (gap, fold))| {
+        json!({"rrule": rrule, "exdates": exdates, "rdates": rdates, "gap": gap, "fold": fold})
+    })
 }
 
 fn urls() -> impl Strategy<Value = String> {

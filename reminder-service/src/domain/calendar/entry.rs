@@ -121,8 +121,9 @@ fn entry(
 ) -> Result<(Entry, Clock), Problem> {
     let property = start_property(component)?;
     let start = Moment::read(property, zones)?;
-    let rule = recurring::rules(component).next();
-    let zone = zone_of(start, zones, rule.is_some() && !is_instance);
+    let repeats = recurring::rules(component).next().or_else(|| component.one("RDATE"));
+    let recurs = repeats.is_some() && !is_instance;
+    let zone = zone_of(start, zones, recurs);
     let is_all_day = matches!(start.stamp, Stamp::Day(_));
     let mut clock = Clock { zone, is_all_day, shift: Shift::default() };
     let out_of_range = || {
@@ -130,7 +131,6 @@ fn entry(
     };
     let begins = start.instant(zone).ok_or_else(out_of_range)?;
     let end = end_of(component, begins, clock, zones);
-    let recurs = rule.is_some() && !is_instance;
     let mut span = Span { date: begins, start: begins, end, clock, recurs };
     let mut alarms = alarms::read(component, span, zones);
     // Alarms of a task may be relative to its end, which is when it is due.
@@ -144,8 +144,12 @@ fn entry(
     let date = date_of(start, span.date, alarms.after_midnight, zone)
         .filter(|date| (1..=9999).contains(&date.year()));
     let recurrence = if is_instance {
-        left_out.extend(rule.map(|rule| {
-            (rule.line, "the rule (RRULE) of a single instance was left out".to_owned())
+        left_out.extend(repeats.map(|property| {
+            let text = match property.name.as_str() {
+                "RDATE" => "the dates (RDATE) of a single instance were left out",
+                _ => "the rule (RRULE) of a single instance was left out",
+            };
+            (property.line, text.to_owned())
         }));
         None
     } else {

@@ -9,7 +9,7 @@ use super::{
     BoundedList, Entry, Import, MAX_ENTRIES, MAX_UID, Note, Problem, Refused,
     component::{Component, Components},
     entry::{Candidate, Rejection, Version},
-    recurring::{MAX_EXCLUSIONS, add_exclusion, exclusion},
+    recurring::{MAX_LISTED_DATES, add_exclusion, listed_date},
     shown,
     zones::Zones,
 };
@@ -254,7 +254,7 @@ impl Found {
         else {
             return;
         };
-        if recurrence.exdates.len() >= MAX_EXCLUSIONS {
+        if recurrence.exdates.len() >= MAX_LISTED_DATES {
             let problem =
                 Problem::new(self.of.line, "its series leaves out 1,000 instances already");
             self.candidate.outcome = Err(Rejection::Refused(problem));
@@ -262,7 +262,7 @@ impl Found {
         }
         series.replaced.own_exclusions.get_or_insert(recurrence.exdates.len());
         series.replaced.has_entries |= self.candidate.outcome.is_ok();
-        let instance = exclusion(instance, *clock);
+        let instance = listed_date(instance, *clock);
         add_exclusion(&mut recurrence.exdates, instance.clone());
         match &mut self.candidate.outcome {
             Ok((entry, _)) => entry.instance = instance,
@@ -275,7 +275,7 @@ impl Found {
         if let (Some(instance), Ok((entry, clock))) =
             (self.candidate.replaces, &mut self.candidate.outcome)
         {
-            entry.instance = exclusion(instance, *clock);
+            entry.instance = listed_date(instance, *clock);
         }
     }
 }

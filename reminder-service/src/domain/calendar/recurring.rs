@@ -16,8 +16,10 @@ use super::{
 };
 
 const MAX_RULE: usize = 1_000;
-/// Largest number of exclusions of a series.
-pub(super) const MAX_EXCLUSIONS: usize = 1_000;
+/// Largest number of exclusions of a series, and of dates beside its rule.
+pub(super) const MAX_LISTED_DATES: usize = 1_000;
+/// Rule of a series of listed dates alone: its start, which iCalendar counts among its instances.
+const ONLY_START: &str = "FREQ=DAILY;COUNT=1";
 const FREQUENCIES: [&str; 7] =
     ["SECONDLY", "MINUTELY", "HOURLY", "DAILY", "WEEKLY", "MONTHLY", "YEARLY"];
 
@@ -30,8 +32,8 @@ pub(super) struct Clock {
     pub(super) shift: Shift,
 }
 
-/// Reads the recurrence of an entry; `None` if it has no rule. Malformed exclusions are left out
-/// and reported.
+/// Reads the recurrence of an entry; `None` if it has neither a rule nor listed dates. Malformed
+/// dates are left out and reported.
 ///
 /// # Errors
 /// When it recurs in a way that a reminder cannot.
@@ -41,40 +43,56 @@ pub(super) fn read(
     zones: &Zones,
     left_out: &mut Vec<(usize, String)>,
 ) -> Result<Option<Recurrence>, Problem> {
-    for (name, reason) in [
-        ("RDATE", "it recurs on single dates (RDATE), which reminders do not support"),
-        ("EXRULE", "it excludes instances by a rule (EXRULE), which reminders do not support"),
-    ] {
-        if let Some(property) = component.one(name) {
-            return Err(Problem::new(property.line, reason));
-        }
+    if let Some(property) = component.one("EXRULE") {
+        let reason = "it excludes instances by a rule (EXRULE), which reminders do not support";
+        return Err(Problem::new(property.line, reason));
     }
     let mut rules = rules(component);
-    let Some(rule) = rules.next() else { return Ok(None) };
+    let rule = rules.next();
     if let Some(second) = rules.next() {
         return Err(Problem::new(
             second.line,
             "it has several rules (RRULE), and a reminder can have one",
         ));
     }
-    let rrule = checked(&rule.value, clock).map_err(|reason| Problem::new(rule.line, reason))?;
-    let (mut exdates, mut known) = (Vec::new(), HashSet::new());
-    for property in component.all("EXDATE") {
+    let rdates = listed_dates(component, "RDATE", clock, zones, left_out)?;
+    let rrule = match rule {
+        Some(rule) => {
+            checked(&rule.value, clock).map_err(|reason| Problem::new(rule.line, reason))?
+        }
+        None if rdates.is_empty() => return Ok(None),
+        None => ONLY_START.to_owned(),
+    };
+    let exdates = listed_dates(component, "EXDATE", clock, zones, left_out)?;
+    let (gap, fold) = (GapPolicy::default(), FoldPolicy::default());
+    Ok(Some(Recurrence { rrule, exdates, rdates, gap, fold }))
+}
+
+/// Reads the dates of all properties of a name, each once. Malformed ones are left out and
+/// reported.
+///
+/// # Errors
+/// When there are more than a reminder can have.
+fn listed_dates(
+    component: &Component,
+    name: &str,
+    clock: Clock,
+    zones: &Zones,
+    left_out: &mut Vec<(usize, String)>,
+) -> Result<Vec<String>, Problem> {
+    let (mut dates, mut known) = (Vec::new(), HashSet::new());
+    for property in component.all(name) {
         let (moments, problem) = Moment::read_all(property, zones);
         left_out.extend(problem.map(|problem| (problem.line, problem.reason)));
         for moment in moments {
-            exdates.extend(
-                exclusion(moment, clock).filter(|exclusion| known.insert(exclusion.clone())),
-            );
-            if exdates.len() > MAX_EXCLUSIONS {
-                return Err(Problem::new(
-                    property.line,
-                    "it excludes more than 1,000 instances (EXDATE)",
-                ));
+            dates.extend(listed_date(moment, clock).filter(|date| known.insert(date.clone())));
+            if dates.len() > MAX_LISTED_DATES {
+                let reason = format!("it lists more than 1,000 dates ({name})");
+                return Err(Problem::new(property.line, reason));
             }
         }
     }
-    Ok(Some(Recurrence { rrule, exdates, gap: GapPolicy::default(), fold: FoldPolicy::default() }))
+    Ok(dates)
 }
 
 /// The rules of a component without the empty ones that some products write.
@@ -87,9 +105,9 @@ pub(super) fn add_exclusion(exdates: &mut Vec<String>, exclusion: Option<String>
     exdates.extend(exclusion.filter(|exclusion| !exdates.contains(exclusion)));
 }
 
-/// Exclusion in the form that a reminder uses: a whole day, a local time in its zone, or the
+/// Listed date in the form that a reminder uses: a whole day, a local time in its zone, or the
 /// instant if the local time occurs twice and the file names one of the two.
-pub(super) fn exclusion(moment: Moment, clock: Clock) -> Option<String> {
+pub(super) fn listed_date(moment: Moment, clock: Clock) -> Option<String> {
     let moment = moment.later(clock.shift)?;
     match moment.stamp {
         stamp if clock.is_all_day => Some(stamp.day_in(clock.zone).to_string()),

@@ -46,9 +46,16 @@ fn every(rrule: &str, exdates: &[&str]) -> Option<Recurrence> {
     Some(Recurrence {
         rrule: rrule.to_owned(),
         exdates,
+        rdates: Vec::new(),
         gap: GapPolicy::Shift,
         fold: FoldPolicy::First,
     })
+}
+
+/// A series of its start and of listed dates.
+fn on(rdates: &[&str]) -> Option<Recurrence> {
+    let rdates = rdates.iter().map(|date| (*date).to_owned()).collect();
+    every("FREQ=DAILY;COUNT=1", &[]).map(|recurrence| Recurrence { rdates, ..recurrence })
 }
 
 /// An import stores up to 1,000 entries in one transaction, which must not wait for rules.

@@ -101,6 +101,8 @@ impl Moment {
         let zone = zone_of(property, zones);
         let (mut moments, mut problem) = (Vec::new(), None);
         for value in property.value.split(',').filter(|value| !value.trim().is_empty()) {
+            // An instance of a period is its start.
+            let value = value.split_once('/').map_or(value, |(start, _)| start);
             match Self::of(value, property, zone) {
                 Ok(moment) => moments.push(moment),
                 Err(other) => problem = problem.or(Some(other)),

@@ -126,7 +126,10 @@ fn event(lines: &mut Lines, reminder: &Exported, zone: Zone) {
         let rule = recurrence.rrule.trim();
         lines.property("RRULE", &[], rule.strip_prefix("RRULE:").unwrap_or(rule));
         for exdate in &recurrence.exdates {
-            exclusion(lines, exdate, zone);
+            listed_date(lines, "EXDATE", exdate, zone);
+        }
+        for rdate in &recurrence.rdates {
+            listed_date(lines, "RDATE", rdate, zone);
         }
     }
     let summary = reminder.title.clone().unwrap_or_else(|| summary_of(&reminder.message));
@@ -159,16 +162,16 @@ fn summary_of(message: &str) -> String {
 }
 
 /// Writes an exclusion; a text in none of the forms of a reminder is left out.
-fn exclusion(lines: &mut Lines, text: &str, zone: Zone) {
+fn listed_date(lines: &mut Lines, name: &str, text: &str, zone: Zone) {
     let local = |form| NaiveDateTime::parse_from_str(text, form).ok();
     if let Ok(at) = DateTime::parse_from_rfc3339(text) {
-        lines.property("EXDATE", &[], utc(at.to_utc()));
+        lines.property(name, &[], utc(at.to_utc()));
     } else if let Ok(day) = text.parse::<NaiveDate>() {
-        lines.property("EXDATE", &[("VALUE", "DATE")], day.format("%Y%m%d").to_string());
+        lines.property(name, &[("VALUE", "DATE")], day.format("%Y%m%d").to_string());
     } else if let Some(local) =
         ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M"].into_iter().find_map(local)
     {
-        time(lines, "EXDATE", local, zone);
+        time(lines, name, local, zone);
     }
 }
 

@@ -13,7 +13,8 @@ impl From<Recurrence> for contract::Recurrence {
             Fold::Second => contract::FoldPolicy::Second,
             Fold::Both => contract::FoldPolicy::Both,
         };
-        Self { rrule: recurrence.rrule, exdates: recurrence.exdates, gap, fold }
+        let (exdates, rdates) = (recurrence.exdates, recurrence.rdates);
+        Self { rrule: recurrence.rrule, exdates, rdates, gap, fold }
     }
 }
 
@@ -28,6 +29,7 @@ impl From<contract::Recurrence> for Recurrence {
             contract::FoldPolicy::Second => Fold::Second,
             contract::FoldPolicy::Both => Fold::Both,
         };
-        Self { rrule: recurrence.rrule, exdates: recurrence.exdates, gap, fold }
+        let (exdates, rdates) = (recurrence.exdates, recurrence.rdates);
+        Self { rrule: recurrence.rrule, exdates, rdates, gap, fold }
     }
 }

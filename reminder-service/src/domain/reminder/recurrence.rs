@@ -1,8 +1,8 @@
 //! Recurrence of a reminder.
 
-use contract::bounds::MAX_EXDATE;
+use contract::bounds::MAX_DATE;
 pub use recurrence::{Fold, Gap};
-use recurrence::{Refusal, Rule, Series, Zone, canonical_exclusion};
+use recurrence::{Refusal, Rule, Series, Zone, canonical_date};
 
 use chrono::{DateTime, Utc};
 
@@ -26,6 +26,8 @@ pub struct Recurrence {
     pub rrule: String,
     /// Excluded instances.
     pub exdates: Vec<String>,
+    /// Instances beside those of the rule.
+    pub rdates: Vec<String>,
     /// Policy for local times that do not exist.
     pub gap: Gap,
     /// Policy for local times that exist twice.
@@ -33,15 +35,19 @@ pub struct Recurrence {
 }
 
 impl Recurrence {
-    /// Normalizes the rule: trims it, and shortens each exclusion to its canonical form. A
-    /// malformed exclusion stays unchanged, for [`Series::new`] to refuse.
+    /// Normalizes the rule: trims it, and shortens each listed date to its canonical form. A
+    /// malformed date stays unchanged, for [`Series::new`] to refuse.
     ///
     /// # Errors
-    /// If an exclusion is longer than the longest valid one.
+    /// If a date is longer than the longest valid one.
     pub fn parse(mut self) -> Result<Self, InvalidField> {
-        if self.exdates.iter().any(|exdate| exdate.len() > MAX_EXDATE) {
-            let problem = format!("must have entries of at most {MAX_EXDATE} characters");
-            return Err(InvalidField::new("recurrence.exdates", problem));
+        for (field, dates) in
+            [("recurrence.exdates", &self.exdates), ("recurrence.rdates", &self.rdates)]
+        {
+            if dates.iter().any(|date| date.len() > MAX_DATE) {
+                let problem = format!("must have entries of at most {MAX_DATE} characters");
+                return Err(InvalidField::new(field, problem));
+            }
         }
         self.normalize();
         Ok(self)
@@ -50,7 +56,7 @@ impl Recurrence {
     /// A stored rule; exclusions that an earlier version stored at any length are shortened.
     #[must_use]
     pub fn from_store(mut self) -> Self {
-        if self.exdates.iter().any(|exdate| exdate.len() > MAX_EXDATE) {
+        if self.exdates.iter().any(|exdate| exdate.len() > MAX_DATE) {
             self.normalize();
         }
         self
@@ -61,15 +67,15 @@ impl Recurrence {
         if rrule.len() < self.rrule.len() {
             self.rrule = rrule.to_owned();
         }
-        for exdate in &mut self.exdates {
-            if let Some(canonical) = canonical_exclusion(exdate) {
-                *exdate = canonical;
+        for date in self.exdates.iter_mut().chain(&mut self.rdates) {
+            if let Some(canonical) = canonical_date(date) {
+                *date = canonical;
             }
         }
     }
 
-    /// Checks the syntax of the rule and of its exclusions. They may be unfit in other ways, which
-    /// depend on the start of the rule.
+    /// Checks the syntax of the rule and of its listed dates. They may be unfit in other ways,
+    /// which depend on the start of the rule.
     ///
     /// # Errors
     /// If one of them is malformed.
@@ -81,7 +87,7 @@ impl Recurrence {
         Rule {
             rrule: &self.rrule,
             exdates: &self.exdates,
-            rdates: &[],
+            rdates: &self.rdates,
             gap: self.gap,
             fold: self.fold,
         }

@@ -89,16 +89,34 @@ fn reads_commands_of_other_services_within_bounds() {
 }
 
 #[test]
-fn bounds_length_of_each_exclusion() {
-    let with = |exdate: String| Recurrence {
-        rrule: "FREQ=DAILY".to_owned(),
-        exdates: vec![exdate],
-        gap: GapPolicy::Shift,
-        fold: FoldPolicy::First,
+fn bounds_listed_dates() {
+    let with = |exdates: &[String], rdates: &[String]| {
+        let rule = Recurrence {
+            rrule: "FREQ=DAILY".to_owned(),
+            exdates: exdates.to_vec(),
+            rdates: rdates.to_vec(),
+            gap: GapPolicy::Shift,
+            fold: FoldPolicy::First,
+        };
+        rule.check().map_err(|refused| refused.field)
     };
-    assert_eq!(with("2026-05-02T10:00:00.123456789+02:00".to_owned()).check(), Ok(()));
-    let long = with(format!("2026-05-02T10:00:00.{}Z", "0".repeat(280_000))).check();
-    assert_eq!(long.expect_err("too long").field, "recurrence.exdates");
+    let most = vec!["2026-05-02T10:00:00.123456789+02:00".to_owned(); 1_000];
+    assert_eq!(with(&most, &most), Ok(()));
+    let long = [format!("2026-05-02T10:00:00.{}Z", "0".repeat(280_000))];
+    let many = vec![String::new(); 1_001];
+    for dates in [&long[..], &many] {
+        assert_eq!(with(dates, &[]), Err("recurrence.exdates"));
+        assert_eq!(with(&[], dates), Err("recurrence.rdates"));
+    }
+}
+
+#[test]
+fn leaves_out_listed_dates_while_there_are_none() {
+    let read = |text: &str| serde_json::from_str::<Recurrence>(text).expect("a recurrence");
+    let plain = serde_json::to_value(read(r#"{"rrule": "FREQ=DAILY"}"#)).expect("JSON");
+    assert_eq!(plain.get("rdates"), None, "processes of an earlier version refuse the field");
+    let dates = read(r#"{"rrule": "FREQ=DAILY", "rdates": ["2026-05-02"]}"#).rdates;
+    assert_eq!(dates, ["2026-05-02"]);
 }
 
 #[test]

@@ -259,22 +259,28 @@ fn reads_evolution_calendar() {
 
 #[test]
 fn reads_korganizer_calendar() {
-    let reason = "it recurs on single dates (RDATE), which reminders do not support";
-    let expected = Import {
-        entries: vec![Entry {
-            recurrence: every("FREQ=MONTHLY;BYMONTHDAY=1", &[]),
-            notify_offsets: vec![90],
-            ..entry(
-                15,
-                "libkcal-1000000001.001",
-                "2026-02-01T02:00:00Z",
-                "Asia/Kolkata",
-                "Pay the rent",
-            )
-        }],
-        refused: vec![refused(39, "libkcal-1000000002.001", "Full moon walks", reason)],
-        notes: vec![],
+    let rent = Entry {
+        recurrence: every("FREQ=MONTHLY;BYMONTHDAY=1", &[]),
+        notify_offsets: vec![90],
+        ..entry(
+            15,
+            "libkcal-1000000001.001",
+            "2026-02-01T02:00:00Z",
+            "Asia/Kolkata",
+            "Pay the rent",
+        )
     };
+    let walks = Entry {
+        recurrence: on(&["2026-03-03T19:00:00", "2026-04-02T19:00:00"]),
+        ..entry(
+            33,
+            "libkcal-1000000002.001",
+            "2026-02-03T13:30:00Z",
+            "Asia/Kolkata",
+            "Full moon walks",
+        )
+    };
+    let expected = Import { entries: vec![rent, walks], ..Import::default() };
     assert_eq!(file!("korganizer.ics"), expected);
 }
 

@@ -1,5 +1,7 @@
 //! Cases of public bug reports about calendar files.
 
+use chrono::TimeDelta;
+
 use super::*;
 
 fn alarm(trigger: &str) -> String {
@@ -199,4 +201,70 @@ fn reads_time_where_day_is_declared() {
     assert_eq!(entry.date, at("2096-05-07T05:30:00Z"));
     let day = only(&event(&["DTSTART;VALUE=DATE;TZID=Europe/Berlin:20960507T000000"]));
     assert_eq!(day.date, at("2096-05-07T07:00:00Z"), "09:00 of the day");
+}
+
+/// Case S1.
+#[test]
+fn reads_listed_dates_beside_and_without_rule() {
+    let lists: [(&[&str], &[&str]); 6] = [
+        (
+            &[
+                "DTSTART;TZID=Europe/Berlin:20960604T140000",
+                "RDATE;TZID=Europe/Berlin:20960611T140000,20960618T140000",
+            ],
+            &["06-04T12:00:00", "06-11T12:00:00", "06-18T12:00:00"],
+        ),
+        (
+            &[
+                "DTSTART:20960604T120000Z",
+                "RDATE;VALUE=PERIOD:20960611T120000Z/20960611T130000Z,20960612T120000Z/PT1H",
+            ],
+            &["06-04T12:00:00", "06-11T12:00:00", "06-12T12:00:00"],
+        ),
+        (
+            &["DTSTART:20960604T120000Z", "RRULE:FREQ=DAILY;COUNT=2", "RDATE:20960620T120000Z"],
+            &["06-04T12:00:00", "06-05T12:00:00", "06-20T12:00:00"],
+        ),
+        // A whole day is at the time of the start; a date that is excluded or listed twice.
+        (
+            &[
+                "DTSTART;TZID=Europe/Berlin:20960604T140000",
+                "RDATE;VALUE=DATE:20960611,20960612",
+                "RDATE:20960611T120000Z",
+                "EXDATE;TZID=Europe/Berlin:20960612T140000",
+            ],
+            &["06-04T12:00:00", "06-11T12:00:00"],
+        ),
+        (
+            &["DTSTART:20960604T120000Z", "RDATE:20960611T120000Z,soon"],
+            &["06-04T12:00:00", "06-11T12:00:00"],
+        ),
+        (
+            &["DTSTART;VALUE=DATE:20960604", "RDATE;VALUE=DATE:20960611"],
+            &["06-04T07:00:00", "06-11T07:00:00"],
+        ),
+    ];
+    for (lines, times) in lists {
+        let import = read_text(&event(lines));
+        assert_eq!(import.refused, [], "{lines:?}");
+        let reads_all = !lines.iter().any(|line| line.contains("soon"));
+        assert_eq!(import.notes.is_empty(), reads_all, "{:?}", import.notes);
+        let times: Vec<_> = times.iter().map(|time| format!("2096-{time}+00:00")).collect();
+        assert_eq!(deliveries(&import.entries[0]), times, "{lines:?}");
+    }
+}
+
+#[test]
+fn refuses_more_listed_dates_than_reminders_have() {
+    let dates: Vec<_> =
+        (0..1_001).map(|day| at("2096-06-04T12:00:00Z") + TimeDelta::days(day)).collect();
+    let list = |dates: &[DateTime<Utc>]| {
+        let dates: Vec<_> =
+            dates.iter().map(|date| date.format("%Y%m%dT%H%M%SZ").to_string()).collect();
+        event(&["DTSTART:20960604T120000Z", &format!("RDATE:{}", dates.join(","))])
+    };
+    let most = only(&list(&dates[..1_000])).recurrence.expect("a recurrence");
+    assert_eq!(most.rdates.len(), 1_000);
+    let (_, reason) = refusal(&list(&dates));
+    assert_eq!(reason, "it lists more than 1,000 dates (RDATE)");
 }

@@ -178,7 +178,7 @@ fn text(limit: usize) -> impl Strategy<Value = String> {
         prop::collection::vec(prop_oneof![pieces.prop_map(str::to_owned), "[ -~]{0,20}"], 1..12);
     written
         .prop_map(move |pieces| pieces.concat().chars().take(limit).collect())
-        .prop_filter("a text", |text: &String| !text.is_empty())
+        .prop_filter("a text that is not blank", |text: &String| !contract::text::is_blank(text))
 }
 
 prop_compose! {
@@ -192,14 +192,17 @@ prop_compose! {
             (2_000..2_100, 1..=12, 1..=28, prop::option::of(0..24)),
             0..5,
         ),
+        of_rule in 0..5_usize,
         gap in prop::sample::select(vec![GapPolicy::Shift, GapPolicy::Skip]),
         fold in prop::sample::select(vec![FoldPolicy::First, FoldPolicy::Second, FoldPolicy::Both]),
     ) -> Recurrence {
-        let exdates = days.into_iter().map(|(year, month, day, hour)| match hour {
+        let dates = days.into_iter().map(|(year, month, day, hour)| match hour {
             Some(hour) => format!("{year}-{month:02}-{day:02}T{hour:02}:30:00"),
             None => format!("{year}-{month:02}-{day:02}"),
         });
-        Recurrence { rrule: rrule.to_owned(), exdates: exdates.collect(), gap, fold }
+        let mut exdates: Vec<_> = dates.collect();
+        let rdates = exdates.split_off(of_rule.min(exdates.len()));
+        Recurrence { rrule: rrule.to_owned(), exdates, rdates, gap, fold }
     }
 }
 

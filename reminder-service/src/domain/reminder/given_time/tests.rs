@@ -14,7 +14,13 @@ fn zone(name: &str) -> TimeZone {
 }
 
 fn daily(fold: Fold) -> Recurrence {
-    Recurrence { rrule: "FREQ=DAILY".to_owned(), exdates: Vec::new(), gap: Gap::Skip, fold }
+    Recurrence {
+        rrule: "FREQ=DAILY".to_owned(),
+        exdates: Vec::new(),
+        rdates: Vec::new(),
+        gap: Gap::Skip,
+        fold,
+    }
 }
 
 #[test]

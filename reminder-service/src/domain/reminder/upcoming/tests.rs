@@ -16,6 +16,7 @@ fn reminder(date: &str, offsets: &[i32], rrule: Option<&str>) -> Reminder {
     let recurrence = rrule.map(|rrule| Recurrence {
         rrule: rrule.to_owned(),
         exdates: Vec::new(),
+        rdates: Vec::new(),
         gap: Default::default(),
         fold: Default::default(),
     });

@@ -1,15 +1,15 @@
-//! The shortest text of an exclusion.
+//! The shortest text of an entry of `exdates` or `rdates`.
 
 use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, Timelike, Utc};
 
-/// The shortest text that means the same exclusion: a local time to the second, an instant in UTC
-/// to the second, or a local day. `None` when the text is neither, or its year cannot be written
+/// The shortest text that means the same date: a local time to the second, an instant in UTC to the
+/// second, or a local day. `None` when the text is none of these, or its year cannot be written
 /// with four digits.
 ///
-/// Readers of times skip any number of digits after the second: an exclusion that is kept as it was
+/// Readers of times skip any number of digits after the second: a date that is kept as it was
 /// written may have any length.
 #[must_use]
-pub fn canonical_exclusion(text: &str) -> Option<String> {
+pub fn canonical_date(text: &str) -> Option<String> {
     if let Ok(at) = DateTime::parse_from_rfc3339(text) {
         let at: DateTime<Utc> = at.to_utc().with_nanosecond(0)?;
         return is_written(at.year()).then(|| at.format("%Y-%m-%dT%H:%M:%SZ").to_string());
@@ -43,11 +43,11 @@ mod tests {
             ("2026-05-02T23:59:60Z", "2026-05-02T23:59:59Z"),
             ("2026-05-02", "2026-05-02"),
         ] {
-            assert_eq!(canonical_exclusion(text).as_deref(), Some(canonical), "{text}");
-            assert_eq!(canonical_exclusion(canonical).as_deref(), Some(canonical), "{text}");
+            assert_eq!(canonical_date(text).as_deref(), Some(canonical), "{text}");
+            assert_eq!(canonical_date(canonical).as_deref(), Some(canonical), "{text}");
         }
         for text in ["", "tomorrow", "+12026-05-02", "2026-13-02", "0000-01-01T00:00:00Z"] {
-            assert_eq!(canonical_exclusion(text), None, "{text}");
+            assert_eq!(canonical_date(text), None, "{text}");
         }
     }
 }
