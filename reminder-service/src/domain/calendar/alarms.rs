@@ -8,7 +8,7 @@ use super::{
     recurring::Clock,
     shown,
     times::{Moment, Stamp, duration},
-    zones::Zones,
+    zones::EntryZones,
 };
 
 const MAX_OFFSETS: usize = 5;
@@ -48,7 +48,7 @@ pub(super) struct Alarms {
 }
 
 /// Reads the alarms of an event or a task.
-pub(super) fn read(component: &Component, span: Span, zones: &Zones) -> Alarms {
+pub(super) fn read(component: &Component, span: Span, zones: &EntryZones<'_>) -> Alarms {
     let mut alarms = Alarms::default();
     let mut found = Vec::new();
     for alarm in component.components.iter().filter(|child| child.name == "VALARM") {
@@ -105,7 +105,7 @@ fn fitting(minutes: i64, offsets: &[i32]) -> Result<i32, &'static str> {
 fn minutes_before(
     alarm: &Component,
     span: Span,
-    zones: &Zones,
+    zones: &EntryZones<'_>,
     notes: &mut Vec<(usize, String)>,
 ) -> Result<Vec<i64>, String> {
     let trigger = alarm.one("TRIGGER").ok_or("an alarm without a TRIGGER was left out")?;
@@ -134,7 +134,7 @@ struct Trigger {
 }
 
 impl Trigger {
-    fn read(trigger: &Property, span: Span, zones: &Zones) -> Option<Self> {
+    fn read(trigger: &Property, span: Span, zones: &EntryZones<'_>) -> Option<Self> {
         // Some products write parameters behind the colon: `TRIGGER:VALUE=DATE-TIME:20960507T…`.
         let (misplaced, value) = trigger.value.rsplit_once(':').unwrap_or(("", &trigger.value));
         let mut parameters = Vec::new();

@@ -9,10 +9,10 @@ use super::{
     component::Component,
     property::Property,
     recurring::{self, Clock},
-    texts,
+    shown, texts,
     times::{Moment, Shift, Stamp, duration},
     x_properties,
-    zones::Zones,
+    zones::{EntryZones, Named},
 };
 
 /// An event or a task before instances are merged into their series.
@@ -36,7 +36,7 @@ pub(super) struct Version {
 }
 
 impl Version {
-    fn of(component: &Component, zones: &Zones) -> Self {
+    fn of(component: &Component, zones: &EntryZones<'_>) -> Self {
         let sequence = component.one("SEQUENCE").and_then(|found| found.value.trim().parse().ok());
         let stamp = component.one("DTSTAMP").and_then(|found| Moment::read(found, zones).ok());
         let stamp = stamp.and_then(|stamp| stamp.instant(zones.floating()));
@@ -60,7 +60,7 @@ pub(super) enum Rejection {
 
 impl Candidate {
     /// Reads a VEVENT or a VTODO.
-    pub(super) fn read(component: &Component, zones: &Zones) -> Self {
+    pub(super) fn read(component: &Component, zones: &EntryZones<'_>) -> Self {
         let mut left_out = Vec::new();
         let (replaces, version, outcome) = match replaced(component, zones) {
             Err(problem) => (None, None, Err(Rejection::Refused(problem))),
@@ -82,7 +82,7 @@ impl Candidate {
     }
 }
 
-fn replaced(component: &Component, zones: &Zones) -> Result<Option<Moment>, Problem> {
+fn replaced(component: &Component, zones: &EntryZones<'_>) -> Result<Option<Moment>, Problem> {
     if !component.is_ended {
         let reason = format!("it has no END:{}; the file may be cut off", component.name);
         return Err(Problem::new(component.line, reason));
@@ -115,13 +115,17 @@ fn over(component: &Component) -> Option<Problem> {
 
 fn entry(
     component: &Component,
-    zones: &Zones,
+    zones: &EntryZones<'_>,
     is_instance: bool,
     left_out: &mut Vec<(usize, String)>,
 ) -> Result<(Entry, Clock), Problem> {
     let property = start_property(component)?;
     let start = Moment::read(property, zones)?;
-    let repeats = recurring::rules(component).next().or_else(|| component.one("RDATE"));
+    let rule = recurring::rules(component).next();
+    if rule.is_some() && !is_instance {
+        refuse_definition(property, zones)?;
+    }
+    let repeats = rule.or_else(|| component.one("RDATE"));
     let recurs = repeats.is_some() && !is_instance;
     let zone = zone_of(start, zones, recurs);
     let is_all_day = matches!(start.stamp, Stamp::Day(_));
@@ -178,6 +182,17 @@ fn entry(
     Ok((entry, clock))
 }
 
+/// Refuses a rule in a zone that has no known name: a reminder could not follow its changes.
+fn refuse_definition(start: &Property, zones: &EntryZones<'_>) -> Result<(), Problem> {
+    let name = start.parameter("TZID");
+    let is_defined = |name: &&str| matches!(zones.named(name), Some(Named::Defined(_)));
+    name.filter(is_defined).map_or(Ok(()), |name| {
+        let reason =
+            format!("it recurs (RRULE) in a time zone that no known zone follows: {}", shown(name));
+        Err(Problem::new(start.line, reason))
+    })
+}
+
 fn start_property(component: &Component) -> Result<&Property, Problem> {
     let start = component.one("DTSTART");
     if component.name == "VTODO" {
@@ -189,7 +204,7 @@ fn start_property(component: &Component) -> Result<&Property, Problem> {
     start.ok_or_else(|| Problem::new(component.line, "it has no DTSTART"))
 }
 
-fn zone_of(start: Moment, zones: &Zones, recurs: bool) -> Zone {
+fn zone_of(start: Moment, zones: &EntryZones<'_>, recurs: bool) -> Zone {
     match start.stamp {
         Stamp::Utc(_) => start.zone.or(zones.calendar.filter(|_| !recurs)).unwrap_or(Zone::UTC),
         Stamp::Day(_) | Stamp::Local(_) => start.zone.unwrap_or_else(|| zones.floating()),
@@ -201,7 +216,7 @@ fn end_of(
     component: &Component,
     begins: DateTime<Utc>,
     clock: Clock,
-    zones: &Zones,
+    zones: &EntryZones<'_>,
 ) -> Option<DateTime<Utc>> {
     let name = if component.name == "VTODO" { "DUE" } else { "DTEND" };
     if let Some(property) = component.one(name) {

@@ -5,7 +5,7 @@ use icalendar::parser;
 use super::{lines::Line, x_properties};
 
 /// Properties that are read; all others are ignored, even malformed ones.
-const READ: [&str; 23] = [
+const READ: [&str; 25] = [
     "ACTION",
     "COMPLETED",
     "DESCRIPTION",
@@ -26,6 +26,8 @@ const READ: [&str; 23] = [
     "SUMMARY",
     "TRIGGER",
     "TZID",
+    "TZOFFSETFROM",
+    "TZOFFSETTO",
     "UID",
     "URL",
     "X-LIC-LOCATION",

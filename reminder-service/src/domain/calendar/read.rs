@@ -11,7 +11,7 @@ use super::{
     entry::{Candidate, Rejection, Version},
     recurring::{MAX_LISTED_DATES, add_exclusion, listed_date},
     shown,
-    zones::Zones,
+    zones::{Work, Zones},
 };
 
 /// Reads a calendar file; any bytes are accepted. A time without a zone is in the zone of its
@@ -21,6 +21,7 @@ pub fn read(file: &[u8], default_zone: Zone) -> Import {
     let Components { roots, refused, notes, .. } = Components::read(file);
     let mut reading =
         Reading { refused: BoundedList { list: refused, omitted: 0 }, notes, found: Vec::new() };
+    let work = Work::of_file();
     if roots.is_empty() {
         reading.refuse(None, Problem::new(1, "it is not a calendar: it has no BEGIN:VCALENDAR"));
     }
@@ -28,7 +29,7 @@ pub fn read(file: &[u8], default_zone: Zone) -> Import {
         roots.into_iter().partition(|root| root.name == "VCALENDAR");
     let of_none = Component { components: strays, is_ended: true, ..Component::default() };
     for calendar in calendars.iter().chain([&of_none]) {
-        reading.calendar(calendar, default_zone);
+        reading.calendar(calendar, default_zone, &work);
     }
     reading.settle()
 }
@@ -84,12 +85,12 @@ impl Origin {
 }
 
 impl Reading {
-    fn calendar(&mut self, calendar: &Component, default_zone: Zone) {
+    fn calendar(&mut self, calendar: &Component, default_zone: Zone, work: &Work) {
         if !calendar.is_ended {
             let text = "the calendar has no END:VCALENDAR; the file may be cut off";
             self.notes.add(|| Note { line: calendar.line, uid: None, text: text.to_owned() });
         }
-        let zones = Zones::of(calendar, default_zone, &mut self.notes);
+        let zones = Zones::of(calendar, default_zone, work, &mut self.notes);
         let is_cancelled = calendar
             .one("METHOD")
             .is_some_and(|method| method.value.trim().eq_ignore_ascii_case("CANCEL"));
@@ -104,6 +105,7 @@ impl Reading {
                     );
                 }
                 "VEVENT" | "VTODO" => {
+                    let zones = zones.of_entry(component, &mut self.notes);
                     let candidate = Candidate::read(component, &zones);
                     self.found.push(Found { of, candidate, replaced: Replaced::default() });
                 }

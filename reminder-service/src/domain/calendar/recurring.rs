@@ -12,7 +12,7 @@ use super::{
     property::Property,
     shown,
     times::{Moment, Shift, Stamp},
-    zones::Zones,
+    zones::EntryZones,
 };
 
 const MAX_RULE: usize = 1_000;
@@ -40,7 +40,7 @@ pub(super) struct Clock {
 pub(super) fn read(
     component: &Component,
     clock: Clock,
-    zones: &Zones,
+    zones: &EntryZones<'_>,
     left_out: &mut Vec<(usize, String)>,
 ) -> Result<Option<Recurrence>, Problem> {
     if let Some(property) = component.one("EXRULE") {
@@ -77,7 +77,7 @@ fn listed_dates(
     component: &Component,
     name: &str,
     clock: Clock,
-    zones: &Zones,
+    zones: &EntryZones<'_>,
     left_out: &mut Vec<(usize, String)>,
 ) -> Result<Vec<String>, Problem> {
     let (mut dates, mut known) = (Vec::new(), HashSet::new());

@@ -1,3 +1,4 @@
+mod definitions;
 mod products;
 mod properties;
 mod reports;

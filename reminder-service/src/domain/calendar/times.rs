@@ -1,9 +1,14 @@
 //! Dates, times and durations in the syntax of RFC 5545 §3.3, and their instants in a zone.
 
-use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Timelike, Utc};
+use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Timelike, Utc};
 use time_zone::Zone;
 
-use super::{Problem, property::Property, shown, zones::Zones};
+use super::{
+    Problem,
+    property::Property,
+    shown,
+    zones::{EntryZones, Named},
+};
 
 /// Date or time without the zone that its property names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +29,15 @@ impl Stamp {
             return date_time(text).map(|utc| Self::Utc(utc.and_utc()));
         }
         day(text).map(Self::Day).or_else(|| date_time(text).map(Self::Local))
+    }
+
+    /// The year, in its own clock.
+    pub(super) fn year(self) -> i32 {
+        match self {
+            Self::Day(day) => day.year(),
+            Self::Local(local) => local.year(),
+            Self::Utc(at) => at.year(),
+        }
     }
 
     /// The day, where whole days are meant. Some products write a day as midnight in UTC.
@@ -70,8 +84,8 @@ pub(super) struct Moment {
 
 impl Moment {
     /// Reads a property with one value.
-    pub(super) fn read(property: &Property, zones: &Zones) -> Result<Self, Problem> {
-        Self::of(&property.value, property, zone_of(property, zones))
+    pub(super) fn read(property: &Property, zones: &EntryZones<'_>) -> Result<Self, Problem> {
+        Self::of(&property.value, property, &zone_of(property, zones), zones)
     }
 
     /// Reads a value of a property that names its zone in another place.
@@ -79,10 +93,10 @@ impl Moment {
         value: &str,
         zone: Option<&str>,
         property: &Property,
-        zones: &Zones,
+        zones: &EntryZones<'_>,
     ) -> Result<Self, Problem> {
         let zone = zone.map(|name| zones.named(name).ok_or(name)).transpose();
-        Self::of(value, property, zone)
+        Self::of(value, property, &zone, zones)
     }
 
     /// The moment that is later by a difference of wall clocks.
@@ -97,13 +111,16 @@ impl Moment {
 
     /// Reads a property with several values. Malformed values are left out; the first of them is
     /// returned as a problem.
-    pub(super) fn read_all(property: &Property, zones: &Zones) -> (Vec<Self>, Option<Problem>) {
+    pub(super) fn read_all(
+        property: &Property,
+        zones: &EntryZones<'_>,
+    ) -> (Vec<Self>, Option<Problem>) {
         let zone = zone_of(property, zones);
         let (mut moments, mut problem) = (Vec::new(), None);
         for value in property.value.split(',').filter(|value| !value.trim().is_empty()) {
             // An instance of a period is its start.
             let value = value.split_once('/').map_or(value, |(start, _)| start);
-            match Self::of(value, property, zone) {
+            match Self::of(value, property, &zone, zones) {
                 Ok(moment) => moments.push(moment),
                 Err(other) => problem = problem.or(Some(other)),
             }
@@ -114,7 +131,8 @@ impl Moment {
     fn of(
         value: &str,
         property: &Property,
-        zone: Result<Option<Zone>, &str>,
+        zone: &Result<Option<Named>, &str>,
+        zones: &EntryZones<'_>,
     ) -> Result<Self, Problem> {
         let name = &property.name;
         let unreadable = || {
@@ -129,15 +147,25 @@ impl Moment {
             }
             stamp => stamp,
         };
-        let zone = match (zone, stamp) {
-            (Ok(zone), _) => zone,
-            (Err(_), Stamp::Utc(_)) => None,
-            (Err(unknown), _) => {
-                let reason = format!("{name} is in an unknown time zone: {}", shown(unknown));
-                return Err(Problem::new(property.line, reason));
+        match (zone, stamp) {
+            (Ok(Some(Named::Known(zone))), _) => Ok(Self { stamp, zone: Some(*zone) }),
+            (Ok(Some(Named::Defined(definition))), Stamp::Local(local)) => {
+                let too_much = || {
+                    let reason = format!(
+                        "{name} is in a time zone whose definition takes too much work to follow"
+                    );
+                    Problem::new(property.line, reason)
+                };
+                let is_possible = zones.can_convert_by(definition);
+                let at = is_possible.then(|| definition.instant(local)).flatten();
+                Ok(Self { stamp: Stamp::Utc(at.ok_or_else(too_much)?), zone: None })
             }
-        };
-        Ok(Self { stamp, zone })
+            (Err(unknown), Stamp::Day(_) | Stamp::Local(_)) => {
+                let reason = format!("{name} is in an unknown time zone: {}", shown(unknown));
+                Err(Problem::new(property.line, reason))
+            }
+            _ => Ok(Self { stamp, zone: None }),
+        }
     }
 
     /// The instant by RFC 5545 §3.3.5: the first of two equal local times; a local time in a gap is
@@ -154,7 +182,7 @@ impl Moment {
 }
 
 /// The zone that a property names; an unknown name is returned as the error.
-fn zone_of<'a>(property: &'a Property, zones: &Zones) -> Result<Option<Zone>, &'a str> {
+fn zone_of<'a>(property: &'a Property, zones: &EntryZones<'_>) -> Result<Option<Named>, &'a str> {
     let Some(name) = property.parameter("TZID") else { return Ok(None) };
     zones.named(name).map(Some).ok_or(name)
 }

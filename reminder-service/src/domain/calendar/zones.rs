@@ -1,60 +1,290 @@
-//! Time zones of a calendar, by the names that its product uses.
+//! Time zones of a calendar, by the names that its product uses and by their definitions.
 
+mod alike;
+mod definition;
 mod display;
+mod offset_name;
 pub(super) mod windows;
+mod work;
 
-use std::collections::HashMap;
+use std::{
+    cell::RefCell,
+    collections::{HashMap, HashSet},
+    rc::Rc,
+};
 
 use time_zone::Zone;
 
-use super::{BoundedList, Note, component::Component, shown};
+use super::{BoundedList, Note, component::Component, property::Property, shown, times::Stamp};
+use alike::Years;
+pub(super) use definition::Definition;
+pub(super) use work::Work;
 
 /// Longest name that is looked up. Names that products write have at most 80 characters.
 const MAX_NAME: usize = 128;
+/// Year of the rules that zones have today. Of a series that begins earlier, only later times are
+/// delivered.
+const RULES_SINCE: i32 = 2026;
+/// Years in which a zone for a series must have the offsets of the definition.
+const SERIES_YEARS: i32 = 10;
 
 /// The zones of one calendar.
 #[derive(Debug)]
-pub(super) struct Zones {
+pub(super) struct Zones<'a> {
+    /// Zone of the calendar (`X-WR-TIMEZONE`).
+    calendar: Option<Zone>,
+    default: Zone,
+    /// Zones that its VTIMEZONEs name as their location, by `TZID`.
+    located: HashMap<String, Zone>,
+    /// Definitions of the zones that have no known name, by `TZID`.
+    defined: HashMap<String, Defined>,
+    /// Zones with the offsets of a definition, by `TZID`, that were searched for.
+    alike: RefCell<HashMap<(String, Years), Option<Zone>>>,
+    /// Names and zones of which a note tells.
+    noted: RefCell<HashSet<(String, Option<&'static str>)>>,
+    work: &'a Work,
+}
+
+#[derive(Debug)]
+struct Defined {
+    line: usize,
+    /// `None` if it cannot be read.
+    definition: Option<Rc<Definition>>,
+}
+
+/// The zones of one entry. A name means the same zone for all of its times.
+#[derive(Debug)]
+pub(super) struct EntryZones<'a> {
     /// Zone of the calendar (`X-WR-TIMEZONE`).
     pub(super) calendar: Option<Zone>,
     default: Zone,
-    /// Zones that its VTIMEZONEs name as their location, by `TZID`.
-    defined: HashMap<String, Zone>,
+    located: &'a HashMap<String, Zone>,
+    /// Zones by `TZID` that have no known name.
+    defined: HashMap<String, Named>,
+    work: &'a Work,
 }
 
-impl Zones {
+/// Zone that a `TZID` names.
+#[derive(Debug, Clone)]
+pub(super) enum Named {
+    /// A known zone.
+    Known(Zone),
+    /// A definition that no known zone follows.
+    Defined(Rc<Definition>),
+}
+
+impl<'a> Zones<'a> {
     /// The zones of a calendar; `default` applies to times without a zone.
-    pub(super) fn of(calendar: &Component, default: Zone, notes: &mut BoundedList<Note>) -> Self {
-        let own = calendar.one("X-WR-TIMEZONE");
-        let own = own.filter(|property| !property.value.trim().is_empty());
-        let calendar_zone = own.and_then(|property| zone(&property.value));
-        if let (Some(property), None) = (own, calendar_zone) {
-            let text = || {
-                format!(
-                    "the calendar's time zone is unknown, {default} is used instead: {}",
-                    shown(&property.value)
-                )
-            };
-            notes.add(|| Note { line: property.line, uid: None, text: text() });
+    pub(super) fn of(
+        calendar: &Component,
+        default: Zone,
+        work: &'a Work,
+        notes: &mut BoundedList<Note>,
+    ) -> Self {
+        let mut zones = Self {
+            calendar: None,
+            default,
+            located: HashMap::new(),
+            defined: HashMap::new(),
+            alike: RefCell::default(),
+            noted: RefCell::default(),
+            work,
+        };
+        for component in calendar.components.iter().filter(|child| child.name == "VTIMEZONE") {
+            zones.add(component);
         }
-        let zones = calendar.components.iter().filter(|child| child.name == "VTIMEZONE");
-        let defined = zones.filter_map(|definition| {
-            let location = zone(&definition.one("X-LIC-LOCATION")?.value)?;
-            Some((definition.one("TZID")?.value.trim().to_owned(), location))
-        });
-        Self { calendar: calendar_zone, default, defined: defined.collect() }
+        let own = calendar.one("X-WR-TIMEZONE");
+        if let Some(property) = own.filter(|property| !property.value.trim().is_empty()) {
+            let years = Years::of_series(None, None);
+            let name = unquoted(&property.value);
+            zones.calendar = zones.known(name).or_else(|| {
+                match zones.named(name, years, property.line, notes)? {
+                    Named::Known(zone) => Some(zone),
+                    Named::Defined(_) => None,
+                }
+            });
+            if zones.calendar.is_none() {
+                let text = || {
+                    format!(
+                        "the calendar's time zone is unknown, {default} is used instead: {}",
+                        shown(&property.value)
+                    )
+                };
+                notes.add(|| Note { line: property.line, uid: None, text: text() });
+            }
+        }
+        zones
     }
 
+    /// Adds a definition. Of several with one name, the first counts.
+    fn add(&mut self, component: &Component) {
+        let Some(name) = component.one("TZID").map(|property| unquoted(&property.value)) else {
+            return;
+        };
+        if let Some(location) = component.one("X-LIC-LOCATION").and_then(|one| zone(&one.value)) {
+            self.located.entry(name.to_owned()).or_insert(location);
+        } else if zone(name).is_none() && !self.defined.contains_key(name) {
+            let definition = Definition::read(component, self.work).map(Rc::new);
+            let defined = Defined { line: component.line, definition };
+            self.defined.insert(name.to_owned(), defined);
+        }
+    }
+
+    /// The zones of an event or a task.
+    pub(super) fn of_entry(
+        &self,
+        component: &Component,
+        notes: &mut BoundedList<Note>,
+    ) -> EntryZones<'_> {
+        let alarms = component.components.iter().flat_map(|alarm| &alarm.properties);
+        let mut defined = HashMap::new();
+        for property in component.properties.iter().chain(alarms) {
+            let Some(name) = property.parameter("TZID").map(unquoted) else { continue };
+            if defined.contains_key(name) || !self.may_define(name) {
+                continue;
+            }
+            let years = Years::of_entry(component);
+            if let Some(named) = self.named(name, years, property.line, notes) {
+                defined.insert(name.to_owned(), named);
+            }
+        }
+        let Self { calendar, default, work, .. } = *self;
+        EntryZones { calendar, default, located: &self.located, defined, work }
+    }
+
+    /// Returns `true` if a name is not known, and has a definition or contains an offset or a
+    /// number.
+    fn may_define(&self, name: &str) -> bool {
+        let is_readable = self.defined.contains_key(name)
+            || offset_name::offset(name).is_some()
+            || name.ends_with(|last: char| last.is_ascii_digit());
+        is_readable && self.known(name).is_none()
+    }
+
+    fn known(&self, name: &str) -> Option<Zone> {
+        known(name, &self.located)
+    }
+
+    /// The zone of a name that is not known, by its definition, or else by the offset or the zone
+    /// that it contains.
+    fn named(
+        &self,
+        name: &str,
+        years: Years,
+        line: usize,
+        notes: &mut BoundedList<Note>,
+    ) -> Option<Named> {
+        let defined = self.defined.get(name);
+        let readable =
+            defined.and_then(|defined| Some((defined.line, defined.definition.clone()?)));
+        let (line, definition) = match readable {
+            Some(readable) => readable,
+            None => match offset_name::offset(name) {
+                Some(offset) => (line, Rc::new(Definition::fixed(offset))),
+                None => {
+                    let zone = without_number(name)?;
+                    self.note(name, Some(zone), line, notes);
+                    return Some(Named::Known(zone));
+                }
+            },
+        };
+        let alike = self.alike(name, &definition, years);
+        self.note(name, alike, line, notes);
+        Some(alike.map_or(Named::Defined(definition), Named::Known))
+    }
+
+    /// A known zone with the offsets of a definition; of a series, possibly only in its first
+    /// years.
+    fn alike(&self, name: &str, definition: &Definition, years: Years) -> Option<Zone> {
+        let first = Years { last: years.first, ..years };
+        self.alike_in(name, definition, years)
+            .or_else(|| self.alike_in(name, definition, first).filter(|_| first != years))
+    }
+
+    fn alike_in(&self, name: &str, definition: &Definition, years: Years) -> Option<Zone> {
+        let key = (name.to_owned(), years);
+        if let Some(found) = self.alike.borrow().get(&key) {
+            return *found;
+        }
+        if !self.work.spend(Work::COMPARISON + definition.len()) {
+            return None;
+        }
+        let hint = without_number(name);
+        let preferred = [self.calendar, Some(self.default), hint].into_iter().flatten();
+        let found = alike::zone(definition, years, preferred);
+        self.alike.borrow_mut().insert(key, found);
+        found
+    }
+
+    /// Adds a note about a zone that has no known name, once for each zone that it is read as.
+    fn note(&self, name: &str, zone: Option<Zone>, line: usize, notes: &mut BoundedList<Note>) {
+        if self.noted.borrow_mut().insert((name.to_owned(), zone.map(Zone::name))) {
+            let name = shown(name);
+            let text = match zone {
+                Some(zone) => format!("the time zone {name} is read as {zone}"),
+                None => format!(
+                    "the time zone {name} is read by its definition, which no known zone follows: \
+                     its times are kept in another zone"
+                ),
+            };
+            notes.add(|| Note { line, uid: None, text });
+        }
+    }
+}
+
+impl Years {
+    /// Years of an entry: that of its start, or those of its series.
+    fn of_entry(component: &Component) -> Self {
+        let year = |property: &Property| Stamp::parse(&property.value).map(Stamp::year);
+        let start = component.one("DTSTART").or_else(|| component.one("DUE"));
+        let first = start.and_then(year);
+        let rule = component.one("RRULE").filter(|_| component.one("RECURRENCE-ID").is_none());
+        match (rule, first) {
+            (None, Some(year)) => Self { first: year, last: year },
+            (None, None) => Self { first: RULES_SINCE, last: RULES_SINCE },
+            (Some(rule), first) => {
+                let rule = rule.value.to_ascii_uppercase();
+                let until = rule.split(';').find_map(|part| part.trim().strip_prefix("UNTIL="));
+                Self::of_series(first, until.and_then(Stamp::parse).map(Stamp::year))
+            }
+        }
+    }
+
+    fn of_series(first: Option<i32>, last: Option<i32>) -> Self {
+        let first = first.unwrap_or(RULES_SINCE).max(RULES_SINCE);
+        let last = last.map_or(first + SERIES_YEARS, |last| last.min(first + SERIES_YEARS));
+        Self { first, last: last.max(first) }
+    }
+}
+
+impl EntryZones<'_> {
     /// The zone of times without a zone.
     pub(super) fn floating(&self) -> Zone {
         self.calendar.unwrap_or(self.default)
     }
 
     /// The zone of a `TZID`.
-    pub(super) fn named(&self, name: &str) -> Option<Zone> {
+    pub(super) fn named(&self, name: &str) -> Option<Named> {
         let name = unquoted(name);
-        iana(name).or_else(|| self.defined.get(name).copied()).or_else(|| zone(name))
+        known(name, self.located).map(Named::Known).or_else(|| self.defined.get(name).cloned())
     }
+
+    /// Takes the work of a conversion by a definition; returns `false` if none is left.
+    pub(super) fn can_convert_by(&self, definition: &Definition) -> bool {
+        self.work.spend(definition.len())
+    }
+}
+
+/// The zone of a known name.
+fn known(name: &str, located: &HashMap<String, Zone>) -> Option<Zone> {
+    iana(name).or_else(|| located.get(name).copied()).or_else(|| zone(name))
+}
+
+/// The zone of a name to which a product added a number (`Eastern Standard Time 1`).
+fn without_number(name: &str) -> Option<Zone> {
+    let (name, number) = name.rsplit_once(' ')?;
+    let is_number = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then(|| zone(name)).flatten()
 }
 
 fn unquoted(name: &str) -> &str {

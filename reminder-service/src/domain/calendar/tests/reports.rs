@@ -268,3 +268,24 @@ fn refuses_more_listed_dates_than_reminders_have() {
     let (_, reason) = refusal(&list(&dates));
     assert_eq!(reason, "it lists more than 1,000 dates (RDATE)");
 }
+
+/// Case Z1.
+#[test]
+fn reads_zones_by_their_definitions_z1() {
+    let zones = [
+        definitions::european("Customized Time Zone", "+0100", "+0200"),
+        definitions::american("Eastern Standard Time 1", "-0500", "-0400"),
+    ];
+    let event = |line: &str| format!("BEGIN:VEVENT\r\nSUMMARY:Dose\r\n{line}\r\nEND:VEVENT");
+    let events = [
+        "DTSTART;TZID=\"Customized Time Zone\":20960308T090000",
+        "DTSTART;TZID=\"Customized Time Zone\":20960708T090000",
+        "DTSTART;TZID=Eastern Standard Time 1:20960708T140000",
+    ]
+    .map(event);
+    let parts: Vec<_> = zones.iter().chain(&events).map(String::as_str).collect();
+    assert_eq!(
+        dates(&calendar(&parts)),
+        ["2096-03-08T08:00:00+00:00", "2096-07-08T07:00:00+00:00", "2096-07-08T18:00:00+00:00"]
+    );
+}
