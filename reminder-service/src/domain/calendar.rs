@@ -22,11 +22,15 @@
 mod alarms;
 mod component;
 mod conversions;
+mod default_title;
 mod entry;
+mod instances;
 mod lines;
 mod property;
 mod read;
 mod recurring;
+mod rule;
+mod split;
 mod texts;
 mod times;
 mod vtimezone;
@@ -39,7 +43,8 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use contract::{Channel, Priority, Recurrence};
 
-pub use read::read;
+pub use default_title::Languages;
+pub use read::{Defaults, read};
 pub use write::{Calendar, write};
 
 /// Largest number of entries that are imported from one file.
@@ -61,8 +66,37 @@ pub struct Import {
     pub notes: Vec<Note>,
 }
 
+impl Import {
+    /// Returns `true` if an entry is delivered by e-mail because of its alarms.
+    #[must_use]
+    pub fn has_email_alarms(&self) -> bool {
+        self.entries.iter().any(|entry| entry.email_alarm.is_some())
+    }
+
+    /// Delivers by push the entries that would be delivered by e-mail because of their alarms, and
+    /// notes the reason. Without room for a note on each of them, one note is about all.
+    pub fn replace_email_alarms(&mut self, reason: &str) {
+        let replaced = self.entries.iter_mut().filter(|entry| entry.email_alarm.is_some());
+        let notes = replaced.filter_map(|entry| {
+            entry.channels = None;
+            let text = format!("an alarm by e-mail is delivered by push: {reason}");
+            Some(Note { line: entry.email_alarm.take()?, uid: entry.uid.clone(), text })
+        });
+        let mut notes: Vec<_> = notes.collect();
+        if self.notes.len() + notes.len() > MAX_REPORTED {
+            notes.truncate(1);
+            for note in &mut notes {
+                note.uid = None;
+                note.text = format!("all alarms by e-mail are delivered by push: {reason}");
+            }
+        }
+        self.notes.extend(notes);
+        self.notes.sort_by_key(|note| note.line);
+    }
+}
+
 /// An event or a task as the fields of a reminder. Only files that this service exported have the
-/// last five fields.
+/// last four fields.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
     /// The line on which it begins; the first is 1.
@@ -88,6 +122,8 @@ pub struct Entry {
     pub url: Option<String>,
     /// The channels, in alphabetical order.
     pub channels: Option<Vec<Channel>>,
+    /// Line of the alarm by e-mail from which the channels are taken.
+    pub email_alarm: Option<usize>,
     /// The client's own pairs.
     pub data: BTreeMap<String, String>,
     /// Minutes after the due time during which a delivery is still sent.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::{
     extract::State,
-    http::{HeaderValue, StatusCode, header},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
     response::Response,
 };
 use rest::{Allowance, BodyWriter, IdempotencyKeyHeader, Identity, Params, RawBody, streamed};
@@ -15,7 +15,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::{AppState, create::CreatedReminder, description::EntryRefusals, examples, respond};
 use crate::{
     domain::{
-        calendar::{self, Calendar, Exported},
+        calendar::{self, Calendar, Defaults, Exported, Languages},
         caller::Origin,
         reminder::TimeZone,
     },
@@ -102,7 +102,15 @@ pub(super) struct ImportNote {
     path = "/reminders/import",
     operation_id = "importReminders",
     tag = "reminders",
-    params(Query, IdempotencyKeyHeader),
+    params(
+        Query,
+        IdempotencyKeyHeader,
+        (
+            "Accept-Language" = Option<String>,
+            Header,
+            description = "Languages for the title of an entry that has none",
+        ),
+    ),
     request_body(
         content = String,
         content_type = "text/calendar",
@@ -122,13 +130,17 @@ pub(super) async fn import(
     State(state): State<AppState>,
     origin: Origin,
     Params(query): Params<Query>,
+    headers: HeaderMap,
     allowance: Allowance,
     body: RawBody,
 ) -> Result<Response, ApiError> {
     let zone = query.time_zone.as_deref().map(TimeZone::parse).transpose()?.unwrap_or_default();
+    let accepted = headers.get(header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok());
+    let languages = accepted.map(Languages::of_header).unwrap_or_default();
+    let defaults = Defaults { zone: zone.into(), languages };
     let (bytes, is_atomic) = (body.bytes.clone(), query.atomic == Some(true));
     let read = off_thread(&origin.caller.user_id, move || {
-        let file = calendar::read(&bytes, zone.into());
+        let file = calendar::read(&bytes, defaults);
         allowance.take_entries(file.entries.len())?;
         Ok::<_, ApiError>(CalendarImport::of(file, is_atomic))
     });

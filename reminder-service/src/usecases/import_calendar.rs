@@ -1,17 +1,19 @@
 //! Creation of the reminders of a calendar file.
 
+use contract::Channel;
 use serde::Serialize;
 use service::idempotency::IdempotencyKey;
 use uuid::Uuid;
 
 use super::{
     Answer, Error, Resources,
+    accept_address::accept_address,
     create_reminders::{Batch, create_batch},
 };
 use crate::domain::{
     calendar::{Entry, Import, Note, Refused},
     caller::Origin,
-    reminder::{Details, InvalidDetails},
+    reminder::{Channels, Details, InvalidDetails},
 };
 
 /// Entries of a calendar file that are to be imported.
@@ -44,6 +46,16 @@ impl CalendarImport {
         let details = file.entries.iter().map(Entry::details).collect();
         Self { file, details, is_atomic }
     }
+
+    /// Delivers by push the entries that would be delivered by e-mail because of their alarms.
+    fn replace_email_alarms(&mut self, reason: &str) {
+        for (entry, details) in self.file.entries.iter().zip(&mut self.details) {
+            if let (Some(_), Ok(details)) = (entry.email_alarm, details) {
+                details.channels = Channels::default();
+            }
+        }
+        self.file.replace_email_alarms(reason);
+    }
 }
 
 /// Creates the reminders of a calendar file once per idempotency key. `answer` makes the answer,
@@ -55,9 +67,14 @@ pub async fn import_calendar<A: Serialize>(
     resources: &Resources,
     origin: &Origin,
     key: Option<&IdempotencyKey>,
-    import: CalendarImport,
+    mut import: CalendarImport,
     answer: impl FnOnce(Imported) -> A,
 ) -> Result<Answer<A>, Error> {
+    if import.file.has_email_alarms()
+        && let Some(refusal) = refused_email(resources, origin).await?
+    {
+        import.replace_email_alarms(refusal.to_string().trim_start_matches("channels: "));
+    }
     let CalendarImport { file: Import { entries, refused, notes }, details, is_atomic } = import;
     let details = details.into_iter().map(|details| details.map_err(Error::from)).collect();
     let decide = |results: Vec<_>| {
@@ -71,4 +88,16 @@ pub async fn import_calendar<A: Serialize>(
         if is_rolled_back { Batch::RollBack(answer) } else { Batch::Commit(answer) }
     };
     create_batch(resources, origin, key, details, decide).await
+}
+
+/// Reason for which the caller cannot be reached by e-mail; `None` if there is none.
+async fn refused_email(resources: &Resources, origin: &Origin) -> Result<Option<Error>, Error> {
+    let email = Channels::from_fields(Some(Channel::Email), None)?.unwrap_or_default();
+    if let Err(unusable) = origin.caller.check_channels(&email) {
+        return Ok(Some(unusable.into()));
+    }
+    match accept_address(resources, &origin.caller, &email).await {
+        Err(refusal @ Error::TooManyAddresses { .. }) => Ok(Some(refusal)),
+        accepted => accepted.map(|()| None),
+    }
 }

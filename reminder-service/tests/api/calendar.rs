@@ -1,7 +1,7 @@
 //! Import and export of calendar files.
 
 use serde_json::{Value, json};
-use support::http::Answer;
+use support::http::{Answer, Client};
 
 use crate::service::{Service, least_with};
 
@@ -129,4 +129,35 @@ async fn occurrences(service: &Service, id: &str) -> (Value, Value) {
         reminder.as_object_mut().expect("an object").remove(own);
     }
     (shown, reminder)
+}
+
+const EMAIL: &str = "DTSTART:20960507T090000Z\r\nLOCATION:Here\r\n\
+                     BEGIN:VALARM\r\nACTION:EMAIL\r\nTRIGGER:-PT30M\r\nEND:VALARM";
+
+/// Channels and title of the newest reminder of a user.
+async fn newest(client: &Client) -> (Value, Value) {
+    let reminders = client.get("/reminders?limit=1").await.expect(200).body;
+    let newest = &reminders["reminders"]["items"][0];
+    (newest["channels"].clone(), newest["title"].clone())
+}
+
+#[tokio::test]
+async fn delivers_email_alarms_to_usable_addresses_only() {
+    let database = Service::start().await.stop().await;
+    let service = Service::start_on(database, &[("MAX_EMAIL_ADDRESSES_PER_DAY", "1")]).await;
+    service.ready().await;
+    let ada = |email: &str| service.anonymous.as_user("ada", email);
+    for (email, channel, reason) in [
+        ("ada@example.com", "email", None),
+        ("ada2@example.com", "push", Some("the daily limit of different e-mail addresses")),
+        ("nobody", "push", Some("to be an e-mail address")),
+    ] {
+        let client = ada(email).with_header("accept-language", "de-AT, en;q=0.5");
+        let file = file(&[&format!("UID:{email}\r\n{EMAIL}")]);
+        let answer = client.post_text("/reminders/import", "text/calendar", file).await;
+        let notes = answer.expect(200).body["notes"].to_string();
+        assert_eq!(newest(&client).await, (json!([channel]), json!("Erinnerung")), "{notes}");
+        assert_eq!(notes.contains("an alarm by e-mail is delivered by push"), reason.is_some());
+        assert!(notes.contains(reason.unwrap_or("LOCATION was left out")), "{notes}");
+    }
 }

@@ -1,6 +1,8 @@
 //! Components of a file, built from its lines. A line that does not fit is refused with its number,
 //! and the rest of the file is still read.
 
+use std::collections::HashSet;
+
 use super::{
     BoundedList, Note, Refused,
     lines::{Line, unfold},
@@ -33,6 +35,8 @@ pub(super) struct Component {
     pub(super) line: usize,
     /// Properties that are read, in their order.
     pub(super) properties: Vec<Property>,
+    /// Properties for people that a reminder has no field for: the line and the name.
+    pub(super) left_out: Vec<(usize, String)>,
     /// The components in it, in their order.
     pub(super) components: Vec<Self>,
     /// `true` if the component has an `END`.
@@ -43,6 +47,24 @@ impl Component {
     /// The first property of a name.
     pub(super) fn one(&self, name: &str) -> Option<&Property> {
         self.properties.iter().find(|property| property.name == name)
+    }
+
+    /// Parts that are left out because a reminder has no field for them, or has one of its kind:
+    /// the line and the reason.
+    pub(super) fn parts_left_out(&self) -> impl Iterator<Item = (usize, String)> {
+        let for_people = self.left_out.iter().map(|(line, name)| {
+            (*line, format!("{name} was left out: a reminder has nothing like it"))
+        });
+        let mut known = HashSet::new();
+        let single = self.properties.iter().filter(|one| property::occurs_once(&one.name));
+        let repeated = single.filter_map(move |property| {
+            let text = || format!("another {} was left out: the first counts", property.name);
+            (!known.insert(property.name.as_str())).then(|| (property.line, text()))
+        });
+        let nested = self.components.iter().filter(|child| child.name != "VALARM");
+        let nested =
+            nested.map(|child| (child.line, format!("{} in it was left out", shown(&child.name))));
+        for_people.chain(repeated).chain(nested)
     }
 
     /// The UID; `None` if it is empty.
@@ -107,6 +129,7 @@ impl Components {
             _ if self.too_deep > 0 => {}
             _ if property::is_read(&name) => self.property(line, name, rest),
             _ if self.open.is_empty() => self.refuse(line.number, "is outside of any component"),
+            _ if property::is_for_people(&name) && !is_empty(rest) => self.leave_out(line, name),
             _ => {}
         }
     }
@@ -135,6 +158,15 @@ impl Components {
         self.properties += 1;
     }
 
+    fn leave_out(&mut self, line: &Line, name: String) {
+        if self.properties == MAX_PROPERTIES {
+            self.is_cut_off = true;
+        } else if let Some(component) = self.open.last_mut() {
+            component.left_out.push((line.number, name));
+            self.properties += 1;
+        }
+    }
+
     fn begin(&mut self, line: usize, name: String) {
         self.begun += 1;
         if self.begun > MAX_COMPONENTS {
@@ -156,8 +188,7 @@ impl Components {
             self.close_to(other);
         }
         if self.open.len() < MAX_DEPTH {
-            let (properties, components) = (Vec::new(), Vec::new());
-            self.open.push(Component { name, line, properties, components, is_ended: false });
+            self.open.push(Component { name, line, ..Component::default() });
         } else {
             if self.too_deep == 0 {
                 self.refuse(line, "begins a component that is nested too deep");
@@ -206,4 +237,9 @@ impl Components {
         let reason = shown(&format!("line {line} {problem}{more}"));
         self.refused.push(Refused { line, uid: None, summary: None, reason });
     }
+}
+
+/// Returns `true` if nothing follows the last colon of a property.
+fn is_empty(rest: &str) -> bool {
+    rest.rsplit_once(':').is_none_or(|(_, value)| value.trim().is_empty())
 }

@@ -7,6 +7,7 @@ use super::{
     Entry, MAX_UID, Problem,
     alarms::{self, Span},
     component::Component,
+    default_title::Languages,
     property::Property,
     recurring::{self, Clock},
     shown, texts,
@@ -24,6 +25,8 @@ pub(super) struct Candidate {
     pub(super) replaces: Option<Moment>,
     /// Instance that it replaces as an instant, and its version; `None` if they cannot be read.
     pub(super) version: Option<(Option<DateTime<Utc>>, Version)>,
+    /// `true` if it replaces all later instances of the series as well.
+    pub(super) splits: bool,
     /// Parts that were left out: the line and the reason.
     pub(super) left_out: Vec<(usize, String)>,
 }
@@ -60,15 +63,23 @@ pub(super) enum Rejection {
 
 impl Candidate {
     /// Reads a VEVENT or a VTODO.
-    pub(super) fn read(component: &Component, zones: &EntryZones<'_>) -> Self {
-        let mut left_out = Vec::new();
+    pub(super) fn read(
+        component: &Component,
+        zones: &EntryZones<'_>,
+        languages: &Languages,
+    ) -> Self {
+        let mut left_out = component.parts_left_out().collect();
+        let splits = splits(component);
         let (replaces, version, outcome) = match replaced(component, zones) {
             Err(problem) => (None, None, Err(Rejection::Refused(problem))),
             Ok(replaces) => {
                 let outcome = match over(component) {
                     Some(problem) => Err(Rejection::Over(problem)),
-                    None => entry(component, zones, replaces.is_some(), &mut left_out)
-                        .map_err(Rejection::Refused),
+                    None => {
+                        let is_instance = replaces.is_some();
+                        entry(component, zones, is_instance, languages, &mut left_out)
+                            .map_err(Rejection::Refused)
+                    }
                 };
                 let instance = replaces.map(|moment| moment.instant(zones.floating()));
                 let version = match instance {
@@ -78,7 +89,7 @@ impl Candidate {
                 (replaces, version, outcome)
             }
         };
-        Self { outcome, replaces, version, left_out }
+        Self { outcome, replaces, version, splits, left_out }
     }
 }
 
@@ -91,12 +102,19 @@ fn replaced(component: &Component, zones: &EntryZones<'_>) -> Result<Option<Mome
         return Err(Problem::new(component.line, "its UID has more than 1,000 characters"));
     }
     let Some(property) = component.one("RECURRENCE-ID") else { return Ok(None) };
-    if property.parameter("RANGE").is_some() {
-        let reason =
-            "it changes all later instances of a series (RANGE), which reminders do not support";
+    if property.parameter("RANGE").is_some() && !splits(component) {
+        let reason = "it changes other instances of a series (RANGE) than all later ones";
         return Err(Problem::new(property.line, reason));
     }
     Moment::read(property, zones).map(Some)
+}
+
+/// Returns `true` if an instance stands for all later ones as well (`RANGE`, RFC 5545 §3.2.13).
+fn splits(component: &Component) -> bool {
+    component
+        .one("RECURRENCE-ID")
+        .and_then(|property| property.parameter("RANGE"))
+        .is_some_and(|range| range.eq_ignore_ascii_case("THISANDFUTURE"))
 }
 
 fn over(component: &Component) -> Option<Problem> {
@@ -117,11 +135,14 @@ fn entry(
     component: &Component,
     zones: &EntryZones<'_>,
     is_instance: bool,
+    languages: &Languages,
     left_out: &mut Vec<(usize, String)>,
 ) -> Result<(Entry, Clock), Problem> {
     let property = start_property(component)?;
     let start = Moment::read(property, zones)?;
     let rule = recurring::rules(component).next();
+    // A change of all later instances may have a rule of its own.
+    let is_instance = is_instance && !(splits(component) && rule.is_some());
     if rule.is_some() && !is_instance {
         refuse_definition(property, zones)?;
     }
@@ -129,7 +150,7 @@ fn entry(
     let recurs = repeats.is_some() && !is_instance;
     let zone = zone_of(start, zones, recurs);
     let is_all_day = matches!(start.stamp, Stamp::Day(_));
-    let mut clock = Clock { zone, is_all_day, shift: Shift::default() };
+    let mut clock = Clock { zone, is_all_day, shift: Shift::default(), has_midnights: true };
     let out_of_range = || {
         Problem::new(property.line, format!("{} is outside of the years 1 to 9999", property.name))
     };
@@ -148,18 +169,17 @@ fn entry(
     let date = date_of(start, span.date, alarms.after_midnight, zone)
         .filter(|date| (1..=9999).contains(&date.year()));
     let recurrence = if is_instance {
-        left_out.extend(repeats.map(|property| {
-            let text = match property.name.as_str() {
-                "RDATE" => "the dates (RDATE) of a single instance were left out",
-                _ => "the rule (RRULE) of a single instance was left out",
-            };
-            (property.line, text.to_owned())
-        }));
+        left_out.extend(rules_left_out(component));
         None
     } else {
-        recurring::read(component, clock, zones, left_out)?
+        let start = zone.wall_clock(date.unwrap_or(span.date));
+        recurring::read(component, clock, start, zones, left_out)?
     };
-    let texts = texts::read(component, left_out)?;
+    let (recurrence, clock) = match recurrence {
+        Some((recurrence, clock)) => (Some(recurrence), clock),
+        None => (None, clock),
+    };
+    let texts = texts::read(component, languages, left_out);
     left_out.extend(alarms.left_out);
     let mut entry = Entry {
         line: component.line,
@@ -172,7 +192,8 @@ fn entry(
         title: texts.title,
         message: texts.message,
         url: texts.url,
-        channels: None,
+        channels: alarms.channels,
+        email_alarm: alarms.email_line,
         data: Default::default(),
         expires_after_minutes: None,
         priority: None,
@@ -180,6 +201,18 @@ fn entry(
     };
     x_properties::restore(&mut entry, component, left_out);
     Ok((entry, clock))
+}
+
+/// Notes of the rules of an instance, which has none.
+fn rules_left_out(component: &Component) -> impl Iterator<Item = (usize, String)> {
+    let names = ["RRULE", "RDATE", "EXDATE", "EXRULE"].into_iter();
+    let rules = names.flat_map(|name| component.properties.iter().filter(move |p| p.name == name));
+    let rules = rules.filter(|rule| !rule.value.trim().is_empty());
+    rules.map(|rule| {
+        let name = &rule.name;
+        let kind = if name == "RRULE" { "the rule (RRULE)" } else { name.as_str() };
+        (rule.line, format!("{kind} of a single instance was left out"))
+    })
 }
 
 /// Refuses a rule in a zone that has no known name: a reminder could not follow its changes.
@@ -237,7 +270,7 @@ fn due_of_task(component: &Component, span: Span) -> Option<(DateTime<Utc>, Shif
     let (begins, ends) = (zone.wall_clock(span.start), zone.wall_clock(end));
     let days = ends.date().signed_duration_since(begins.date()).num_days();
     let shift = Shift { time: ends.signed_duration_since(begins), days };
-    let is_shiftable = !span.recurs || recurring::can_be_later(component, shift);
+    let is_shiftable = !span.recurs || recurring::can_be_later(component, span.clock, shift);
     (!span.clock.is_all_day && is_shiftable).then_some((end, shift))
 }
 

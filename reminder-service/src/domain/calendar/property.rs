@@ -32,6 +32,31 @@ const READ: [&str; 25] = [
     "URL",
     "X-LIC-LOCATION",
 ];
+/// Properties that people write and that a reminder has no field for; their loss is noted.
+const FOR_PEOPLE: [&str; 9] = [
+    "ATTACH",
+    "CATEGORIES",
+    "COMMENT",
+    "CONFERENCE",
+    "CONTACT",
+    "GEO",
+    "IMAGE",
+    "LOCATION",
+    "RESOURCES",
+];
+/// Properties of which only the first of an entry is read.
+const ONCE: [&str; 10] = [
+    "DESCRIPTION",
+    "DTEND",
+    "DTSTART",
+    "DUE",
+    "DURATION",
+    "RECURRENCE-ID",
+    "STATUS",
+    "SUMMARY",
+    "UID",
+    "URL",
+];
 const CALENDAR_ZONE: &str = "X-WR-TIMEZONE";
 
 /// A property.
@@ -58,6 +83,16 @@ pub(super) fn named(text: &str) -> Option<(String, &str)> {
 /// Returns `true` if properties of this name are read.
 pub(super) fn is_read(name: &str) -> bool {
     READ.contains(&name) || name == CALENDAR_ZONE || name.starts_with(x_properties::PREFIX)
+}
+
+/// Returns `true` if properties of this name are not read, but noted.
+pub(super) fn is_for_people(name: &str) -> bool {
+    FOR_PEOPLE.contains(&name)
+}
+
+/// Returns `true` if only the first property of this name in an entry is read.
+pub(super) fn occurs_once(name: &str) -> bool {
+    ONCE.contains(&name)
 }
 
 impl Property {

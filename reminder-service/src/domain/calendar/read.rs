@@ -6,18 +6,34 @@ use chrono::{DateTime, Utc};
 use time_zone::Zone;
 
 use super::{
-    BoundedList, Entry, Import, MAX_ENTRIES, MAX_UID, Note, Problem, Refused,
+    BoundedList, Import, MAX_ENTRIES, MAX_UID, Note, Problem, Refused,
     component::{Component, Components},
+    default_title::Languages,
     entry::{Candidate, Rejection, Version},
-    recurring::{MAX_LISTED_DATES, add_exclusion, listed_date},
+    instances::{Replaced, replace_instances},
     shown,
     zones::{Work, Zones},
 };
 
-/// Reads a calendar file; any bytes are accepted. A time without a zone is in the zone of its
-/// calendar, or else in `default_zone`.
+/// Facts about the reader of a calendar file for parts that the file leaves open.
+#[derive(Debug, Clone, Default)]
+pub struct Defaults {
+    /// Zone of times without a zone, if their calendar names none.
+    pub zone: Zone,
+    /// Languages for the title of an entry that has none, if the entry names none.
+    pub languages: Languages,
+}
+
+impl From<Zone> for Defaults {
+    fn from(zone: Zone) -> Self {
+        Self { zone, languages: Languages::default() }
+    }
+}
+
+/// Reads a calendar file; any bytes are accepted.
 #[must_use]
-pub fn read(file: &[u8], default_zone: Zone) -> Import {
+pub fn read(file: &[u8], defaults: impl Into<Defaults>) -> Import {
+    let defaults = defaults.into();
     let Components { roots, refused, notes, .. } = Components::read(file);
     let mut reading =
         Reading { refused: BoundedList { list: refused, omitted: 0 }, notes, found: Vec::new() };
@@ -29,7 +45,7 @@ pub fn read(file: &[u8], default_zone: Zone) -> Import {
         roots.into_iter().partition(|root| root.name == "VCALENDAR");
     let of_none = Component { components: strays, is_ended: true, ..Component::default() };
     for calendar in calendars.iter().chain([&of_none]) {
-        reading.calendar(calendar, default_zone, &work);
+        reading.calendar(calendar, &defaults, &work);
     }
     reading.settle()
 }
@@ -40,38 +56,17 @@ struct Reading {
     found: Vec<Found>,
 }
 
-struct Found {
-    of: Origin,
-    candidate: Candidate,
-    replaced: Replaced,
-}
-
-/// Instances of a series that have components of their own.
-#[derive(Default)]
-struct Replaced {
-    /// Number of the exclusions that the series itself has; `None` if no instance was replaced.
-    own_exclusions: Option<usize>,
-    /// `true` if an instance became an entry.
-    has_entries: bool,
-}
-
-impl Replaced {
-    /// Rejection of a series without instances left, with the problem if nothing takes its place.
-    fn rejection(&self, series: &Entry) -> Option<Option<Problem>> {
-        let own = self.own_exclusions?;
-        series.details().err()?;
-        let mut complete = series.clone();
-        complete.recurrence.iter_mut().for_each(|rule| rule.exdates.truncate(own));
-        complete.details().ok()?;
-        let is_lost = !self.has_entries;
-        Some(is_lost.then(|| Problem::new(series.line, "each of its instances is cancelled")))
-    }
+/// An event or a task of the file.
+pub(super) struct Found {
+    pub(super) of: Origin,
+    pub(super) candidate: Candidate,
+    pub(super) replaced: Replaced,
 }
 
 /// Component that a refusal or a note is about.
-struct Origin {
-    line: usize,
-    uid: Option<String>,
+pub(super) struct Origin {
+    pub(super) line: usize,
+    pub(super) uid: Option<String>,
     summary: Option<String>,
 }
 
@@ -85,12 +80,12 @@ impl Origin {
 }
 
 impl Reading {
-    fn calendar(&mut self, calendar: &Component, default_zone: Zone, work: &Work) {
+    fn calendar(&mut self, calendar: &Component, defaults: &Defaults, work: &Work) {
         if !calendar.is_ended {
             let text = "the calendar has no END:VCALENDAR; the file may be cut off";
             self.notes.add(|| Note { line: calendar.line, uid: None, text: text.to_owned() });
         }
-        let zones = Zones::of(calendar, default_zone, work, &mut self.notes);
+        let zones = Zones::of(calendar, defaults.zone, work, &mut self.notes);
         let is_cancelled = calendar
             .one("METHOD")
             .is_some_and(|method| method.value.trim().eq_ignore_ascii_case("CANCEL"));
@@ -106,7 +101,7 @@ impl Reading {
                 }
                 "VEVENT" | "VTODO" => {
                     let zones = zones.of_entry(component, &mut self.notes);
-                    let candidate = Candidate::read(component, &zones);
+                    let candidate = Candidate::read(component, &zones, &defaults.languages);
                     self.found.push(Found { of, candidate, replaced: Replaced::default() });
                 }
                 other => {
@@ -210,74 +205,13 @@ fn reject_older_versions(found: &mut [Found]) {
     }
 }
 
-/// Excludes the instances that were changed individually from their series.
-fn replace_instances(found: &mut [Found]) {
-    let series: HashMap<String, usize> = found
-        .iter()
-        .enumerate()
-        .filter(|(_, one)| one.is_series())
-        .filter_map(|(index, one)| Some((one.of.uid.clone()?, index)))
-        .collect();
-    for index in 0..found.len() {
-        let change = found.get(index).filter(|one| one.is_change());
-        let of_series = change.and_then(|change| series.get(change.of.uid.as_ref()?)).copied();
-        match of_series.map(|series| found.get_disjoint_mut([series, index])) {
-            Some(Ok([series, change])) => change.replace_in(series),
-            _ => found.get_mut(index).into_iter().for_each(Found::stand_alone),
-        }
-    }
-}
-
 /// UID of an entry, and the instance of the series that it replaces.
 type Identifier = (String, Option<DateTime<Utc>>);
 
 impl Found {
-    fn is_series(&self) -> bool {
-        let recurs =
-            self.candidate.outcome.as_ref().is_ok_and(|(entry, _)| entry.recurrence.is_some());
-        recurs && self.candidate.replaces.is_none()
-    }
-
-    fn is_change(&self) -> bool {
-        self.candidate.replaces.is_some()
-            && !matches!(self.candidate.outcome, Err(Rejection::Refused(_) | Rejection::Older(_)))
-    }
-
     /// UID and instance, and the version.
     fn version(&self) -> Option<(Identifier, Version)> {
         let (instance, version) = self.candidate.version?;
         Some(((self.of.uid.clone()?, instance), version))
-    }
-
-    /// Takes the place of an instance of its series.
-    fn replace_in(&mut self, series: &mut Self) {
-        let (Some(instance), Ok((Entry { recurrence: Some(recurrence), .. }, clock))) =
-            (self.candidate.replaces, &mut series.candidate.outcome)
-        else {
-            return;
-        };
-        if recurrence.exdates.len() >= MAX_LISTED_DATES {
-            let problem =
-                Problem::new(self.of.line, "its series leaves out 1,000 instances already");
-            self.candidate.outcome = Err(Rejection::Refused(problem));
-            return;
-        }
-        series.replaced.own_exclusions.get_or_insert(recurrence.exdates.len());
-        series.replaced.has_entries |= self.candidate.outcome.is_ok();
-        let instance = listed_date(instance, *clock);
-        add_exclusion(&mut recurrence.exdates, instance.clone());
-        match &mut self.candidate.outcome {
-            Ok((entry, _)) => entry.instance = instance,
-            outcome => *outcome = Err(Rejection::Excluded),
-        }
-    }
-
-    /// Takes the place of an instance of a series that is not in the file.
-    fn stand_alone(&mut self) {
-        if let (Some(instance), Ok((entry, clock))) =
-            (self.candidate.replaces, &mut self.candidate.outcome)
-        {
-            entry.instance = listed_date(instance, *clock);
-        }
     }
 }

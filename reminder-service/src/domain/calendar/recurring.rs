@@ -1,4 +1,4 @@
-//! Recurrence of an entry: its rule and its exclusions.
+//! Recurrence of an entry: its rules, single dates and exclusions as one rule with lists of dates.
 
 use std::collections::HashSet;
 
@@ -10,18 +10,17 @@ use super::{
     Problem,
     component::Component,
     property::Property,
-    shown,
+    rule::RuleText,
     times::{Moment, Shift, Stamp},
     zones::EntryZones,
 };
 
-const MAX_RULE: usize = 1_000;
 /// Largest number of exclusions of a series, and of dates beside its rule.
 pub(super) const MAX_LISTED_DATES: usize = 1_000;
+/// Rules of one entry that are read.
+const MAX_RULES: usize = 20;
 /// Rule of a series of listed dates alone: its start, which iCalendar counts among its instances.
 const ONLY_START: &str = "FREQ=DAILY;COUNT=1";
-const FREQUENCIES: [&str; 7] =
-    ["SECONDLY", "MINUTELY", "HOURLY", "DAILY", "WEEKLY", "MONTHLY", "YEARLY"];
 
 /// The wall clock of a series.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,69 +29,46 @@ pub(super) struct Clock {
     pub(super) is_all_day: bool,
     /// Difference between DTSTART and the time at which the reminder is due.
     pub(super) shift: Shift,
+    /// `false` if no instance is at midnight.
+    pub(super) has_midnights: bool,
 }
 
-/// Reads the recurrence of an entry; `None` if it has neither a rule nor listed dates. Malformed
-/// dates are left out and reported.
+/// Reads the recurrence of an entry whose reminder is first due at a local time, with its clock;
+/// `None` if it has neither a rule nor listed dates. Malformed dates are left out and reported.
 ///
 /// # Errors
 /// When it recurs in a way that a reminder cannot.
 pub(super) fn read(
     component: &Component,
     clock: Clock,
+    start: NaiveDateTime,
     zones: &EntryZones<'_>,
     left_out: &mut Vec<(usize, String)>,
-) -> Result<Option<Recurrence>, Problem> {
-    if let Some(property) = component.one("EXRULE") {
-        let reason = "it excludes instances by a rule (EXRULE), which reminders do not support";
-        return Err(Problem::new(property.line, reason));
-    }
-    let mut rules = rules(component);
-    let rule = rules.next();
-    if let Some(second) = rules.next() {
-        return Err(Problem::new(
-            second.line,
-            "it has several rules (RRULE), and a reminder can have one",
-        ));
-    }
-    let rdates = listed_dates(component, "RDATE", clock, zones, left_out)?;
-    let rrule = match rule {
-        Some(rule) => {
-            checked(&rule.value, clock).map_err(|reason| Problem::new(rule.line, reason))?
+) -> Result<Option<(Recurrence, Clock)>, Problem> {
+    let mut rdates = Dates::read("RDATE", component, clock, zones, left_out)?;
+    let rule = rules(component).next();
+    if rule.is_none() && rdates.texts.is_empty() {
+        for property in ["EXDATE", "EXRULE"].into_iter().flat_map(|name| component.all(name)) {
+            let text = format!("{} was left out: the entry has no rule (RRULE)", property.name);
+            left_out.push((property.line, text));
         }
-        None if rdates.is_empty() => return Ok(None),
-        None => ONLY_START.to_owned(),
+        return Ok(None);
+    }
+    let series = Series { clock, start, zones };
+    let rule = match rule {
+        None => series.rule_of(ONLY_START, component.line)?,
+        Some(first) => series.united(first, rules(component).skip(1), &mut rdates)?,
     };
-    let exdates = listed_dates(component, "EXDATE", clock, zones, left_out)?;
+    let begins = start.checked_sub_signed(clock.shift.time).unwrap_or(start).time();
+    let has_midnights = rule.may_yield_midnight(begins)
+        || rdates.texts.iter().any(|date| date.ends_with("T00:00:00"));
+    let clock = Clock { has_midnights, ..clock };
+    let mut exdates = Dates::read("EXDATE", component, clock, zones, left_out)?;
+    let excluding = component.all("EXRULE").filter(|rule| !rule.value.trim().is_empty());
+    let rule = series.without(rule, excluding, &mut exdates)?;
+    let (rrule, exdates, rdates) = (rule.text(), exdates.texts, rdates.texts);
     let (gap, fold) = (GapPolicy::default(), FoldPolicy::default());
-    Ok(Some(Recurrence { rrule, exdates, rdates, gap, fold }))
-}
-
-/// Reads the dates of all properties of a name, each once. Malformed ones are left out and
-/// reported.
-///
-/// # Errors
-/// When there are more than a reminder can have.
-fn listed_dates(
-    component: &Component,
-    name: &str,
-    clock: Clock,
-    zones: &EntryZones<'_>,
-    left_out: &mut Vec<(usize, String)>,
-) -> Result<Vec<String>, Problem> {
-    let (mut dates, mut known) = (Vec::new(), HashSet::new());
-    for property in component.all(name) {
-        let (moments, problem) = Moment::read_all(property, zones);
-        left_out.extend(problem.map(|problem| (problem.line, problem.reason)));
-        for moment in moments {
-            dates.extend(listed_date(moment, clock).filter(|date| known.insert(date.clone())));
-            if dates.len() > MAX_LISTED_DATES {
-                let reason = format!("it lists more than 1,000 dates ({name})");
-                return Err(Problem::new(property.line, reason));
-            }
-        }
-    }
-    Ok(dates)
+    Ok(Some((Recurrence { rrule, exdates, rdates, gap, fold }, clock)))
 }
 
 /// The rules of a component without the empty ones that some products write.
@@ -100,15 +76,148 @@ pub(super) fn rules(component: &Component) -> impl Iterator<Item = &Property> {
     component.all("RRULE").filter(|rule| !rule.value.trim().is_empty())
 }
 
+/// The local times at which a reminder recurs.
+struct Series<'a> {
+    clock: Clock,
+    start: NaiveDateTime,
+    zones: &'a EntryZones<'a>,
+}
+
+impl Series<'_> {
+    fn rule_of(&self, text: &str, line: usize) -> Result<RuleText, Problem> {
+        RuleText::read(text, self.clock).map_err(|reason| Problem::new(line, reason))
+    }
+
+    /// One rule for the instances of several. Those of a rule that ends can be single dates.
+    fn united<'a>(
+        &self,
+        first: &Property,
+        others: impl Iterator<Item = &'a Property>,
+        rdates: &mut Dates,
+    ) -> Result<RuleText, Problem> {
+        let mut united = self.rule_of(&first.value, first.line)?;
+        for (place, other) in others.enumerate() {
+            let rule = self.rule_of(&other.value, other.line)?;
+            if place + 2 > MAX_RULES {
+                return Err(Problem::new(other.line, "it has more than 20 rules (RRULE)"));
+            }
+            if let Some(one) = united.union(&rule, self.start) {
+                united = one;
+                continue;
+            }
+            // A rule without an end stays a rule.
+            let (ending, kept) = if rule.ends() { (rule, united) } else { (united, rule) };
+            let instances = ending.ends().then(|| self.instances(&ending, None)).flatten();
+            let is_added = instances.is_some_and(|instances| {
+                rdates.add_all(instances.into_iter().map(|local| self.text(local)))
+            });
+            if !is_added {
+                let reason = "it has several rules (RRULE) that one rule cannot express";
+                return Err(Problem::new(other.line, reason));
+            }
+            united = kept;
+        }
+        Ok(united)
+    }
+
+    /// A rule without the instances of others (`EXRULE`, RFC 2445 §4.8.5.2). Those of a rule that
+    /// ends can be exclusions.
+    fn without<'a>(
+        &self,
+        rule: RuleText,
+        excluding: impl Iterator<Item = &'a Property>,
+        exdates: &mut Dates,
+    ) -> Result<RuleText, Problem> {
+        let mut left = rule;
+        for (place, property) in excluding.enumerate() {
+            let excluded = self.rule_of(&property.value, property.line)?;
+            if place + 1 > MAX_RULES {
+                return Err(Problem::new(property.line, "it has more than 20 rules (EXRULE)"));
+            }
+            if let Some(difference) = left.difference(&excluded, self.start) {
+                left = difference;
+                continue;
+            }
+            let last = left.ends().then(|| self.instances(&left, None)?.last().copied()).flatten();
+            let end = last.and_then(|last| last.checked_add_signed(chrono::TimeDelta::seconds(1)));
+            let is_bounded = end.is_some() || excluded.ends();
+            let instances = is_bounded.then(|| self.instances(&excluded, end)).flatten();
+            let is_added = instances.is_some_and(|instances| {
+                let texts = instances.into_iter().map(|local| self.text(local));
+                exdates.add_all(texts)
+            });
+            if !is_added {
+                let reason = "it excludes instances by a rule (EXRULE) in a way that one rule \
+                              cannot express";
+                return Err(Problem::new(property.line, reason));
+            }
+        }
+        Ok(left)
+    }
+
+    fn instances(&self, rule: &RuleText, end: Option<NaiveDateTime>) -> Option<Vec<NaiveDateTime>> {
+        let can_expand = self.zones.can_expand_rule();
+        can_expand
+            .then(|| rule.instances(self.start, self.clock.zone, end, MAX_LISTED_DATES))
+            .flatten()
+    }
+
+    fn text(&self, local: NaiveDateTime) -> String {
+        if self.clock.is_all_day { local.date().to_string() } else { local_time(local) }
+    }
+}
+
+/// Dates of a series, each in the form of an exclusion.
+#[derive(Default)]
+struct Dates {
+    texts: Vec<String>,
+    known: HashSet<String>,
+}
+
+impl Dates {
+    fn read(
+        name: &'static str,
+        component: &Component,
+        clock: Clock,
+        zones: &EntryZones<'_>,
+        left_out: &mut Vec<(usize, String)>,
+    ) -> Result<Self, Problem> {
+        let mut dates = Self::default();
+        for property in component.all(name) {
+            let (moments, problem) = Moment::read_all(property, zones);
+            left_out.extend(problem.map(|problem| (problem.line, problem.reason)));
+            let texts = moments.into_iter().filter_map(|moment| listed_date(moment, clock));
+            if !dates.add_all(texts) {
+                let reason = format!("it lists more than 1,000 dates ({name})");
+                return Err(Problem::new(property.line, reason));
+            }
+        }
+        Ok(dates)
+    }
+
+    /// Adds dates that the list does not have; returns `false` if there are too many.
+    fn add_all(&mut self, texts: impl Iterator<Item = String>) -> bool {
+        for text in texts {
+            if self.known.insert(text.clone()) {
+                self.texts.push(text);
+            }
+            if self.texts.len() > MAX_LISTED_DATES {
+                return false;
+            }
+        }
+        true
+    }
+}
+
 /// Adds an exclusion unless the list has it.
 pub(super) fn add_exclusion(exdates: &mut Vec<String>, exclusion: Option<String>) {
     exdates.extend(exclusion.filter(|exclusion| !exdates.contains(exclusion)));
 }
 
-/// Listed date in the form that a reminder uses: a whole day, a local time in its zone, or the
+/// Exclusion in the form that a reminder uses: a whole day, a local time in its zone, or the
 /// instant if the local time occurs twice and the file names one of the two.
 pub(super) fn listed_date(moment: Moment, clock: Clock) -> Option<String> {
-    let moment = moment.later(clock.shift)?;
+    let moment = moment.on_day(clock).later(clock.shift)?;
     match moment.stamp {
         stamp if clock.is_all_day => Some(stamp.day_in(clock.zone).to_string()),
         Stamp::Day(day) => Some(day.to_string()),
@@ -129,70 +238,11 @@ fn local_time(local: NaiveDateTime) -> String {
     local.format("%Y-%m-%dT%H:%M:%S").to_string()
 }
 
-/// Returns the rule in normal form.
-///
-/// # Errors
-/// If the syntax is malformed.
-fn checked(text: &str, clock: Clock) -> Result<String, String> {
-    let text = text.trim().trim_end_matches(';');
-    if text.len() > MAX_RULE {
-        return Err("its rule (RRULE) has more than 1,000 characters".to_owned());
-    }
-    let malformed = || format!("its rule (RRULE) cannot be read: {}", shown(text));
-    let (mut parts, mut names) = (Vec::new(), Vec::new());
-    for part in text.split(';') {
-        let (name, value) = part.split_once('=').ok_or_else(malformed)?;
-        let (name, value) = (name.trim().to_ascii_uppercase(), value.trim().to_ascii_uppercase());
-        let fits = match name.as_str() {
-            "" => false,
-            "FREQ" => FREQUENCIES.contains(&value.as_str()),
-            _ => !value.is_empty() && !value.contains('='),
-        };
-        if !fits || names.contains(&name) {
-            return Err(malformed());
-        }
-        let value = if name == "UNTIL" && clock.is_all_day {
-            last_day(&value, clock).ok_or_else(malformed)?
-        } else if name == "UNTIL" && clock.shift != Shift::default() {
-            later(&value, clock.shift).ok_or_else(malformed)?
-        } else {
-            value
-        };
-        parts.push(format!("{name}={value}"));
-        names.push(name);
-    }
-    if names.iter().any(|name| name == "FREQ") { Ok(parts.join(";")) } else { Err(malformed()) }
-}
-
-/// `UNTIL` of a series of whole days: a day (RFC 5545 §3.3.10). Some products write an instant.
-fn last_day(until: &str, clock: Clock) -> Option<String> {
-    Stamp::parse(until).map(|stamp| stamp.day_in(clock.zone).format("%Y%m%d").to_string())
-}
-
-/// `UNTIL` of a series whose reminder is due later than its start.
-fn later(until: &str, shift: Shift) -> Option<String> {
-    let until = Moment { stamp: Stamp::parse(until)?, zone: None };
-    Some(match until.later(shift)?.stamp {
-        Stamp::Day(day) => day.format("%Y%m%d").to_string(),
-        Stamp::Local(local) => local.format("%Y%m%dT%H%M%S").to_string(),
-        Stamp::Utc(at) => at.format("%Y%m%dT%H%M%SZ").to_string(),
-    })
-}
-
 /// Returns `true` if the rules of a component yield the same instances, each later by `shift`,
 /// when they start later by it.
-pub(super) fn can_be_later(component: &Component, shift: Shift) -> bool {
-    rules(component).all(|rule| {
-        let rule = rule.value.to_ascii_uppercase();
-        let mut parts = rule.split(';').filter_map(|part| part.trim().split_once('='));
-        let frequency = rule.split(';').find_map(|part| part.trim().strip_prefix("FREQ="));
-        let is_of = |names: &[&str]| frequency.is_some_and(|frequency| names.contains(&frequency));
-        if shift.days == 0 {
-            let of_time = ["BYHOUR", "BYMINUTE", "BYSECOND"];
-            is_of(&["DAILY", "WEEKLY", "MONTHLY", "YEARLY"])
-                && !parts.any(|(name, _)| of_time.contains(&name))
-        } else {
-            is_of(&["DAILY", "WEEKLY"]) && !parts.any(|(name, _)| name.starts_with("BY"))
-        }
-    })
+pub(super) fn can_be_later(component: &Component, clock: Clock, shift: Shift) -> bool {
+    let rules = rules(component).chain(component.all("EXRULE"));
+    rules
+        .map(|rule| RuleText::read(&rule.value, clock))
+        .all(|rule| rule.is_ok_and(|rule| rule.later(shift).is_some_and(|later| later == rule)))
 }

@@ -1,9 +1,13 @@
+mod alarms;
 mod definitions;
+mod exports;
 mod products;
 mod properties;
+mod report_cases;
 mod reports;
 mod round_trip;
 mod rules;
+mod series;
 mod zones;
 
 use chrono::{DateTime, Utc};
@@ -35,6 +39,7 @@ fn entry(line: usize, uid: &str, date: &str, zone: &str, title: &str) -> Entry {
         message: title.to_owned(),
         url: None,
         channels: None,
+        email_alarm: None,
         data: BTreeMap::new(),
         expires_after_minutes: None,
         priority: None,

@@ -2,7 +2,7 @@
 
 use contract::text;
 
-use super::{Problem, component::Component, x_properties};
+use super::{component::Component, default_title::Languages, shown, x_properties};
 use crate::domain::reminder::Link;
 
 const MAX_TITLE: usize = 200;
@@ -16,26 +16,35 @@ pub(super) struct Texts {
     pub(super) url: Option<String>,
 }
 
-/// Reads the texts; texts that are shortened or left out are reported.
-///
-/// # Errors
-/// If there is neither a summary nor a description.
+/// Reads the texts; those that are changed or left out are reported. An entry without a summary
+/// gets a title in its language, or else in one of the reader's.
 pub(super) fn read(
     component: &Component,
+    languages: &Languages,
     left_out: &mut Vec<(usize, String)>,
-) -> Result<Texts, Problem> {
+) -> Texts {
     let is_own = x_properties::are_present(component);
-    let value =
-        |name: &str| component.one(name).map(|property| (property.line, cleaned(&property.value)));
+    let mut value = |name: &str| {
+        let property = component.one(name)?;
+        let text = cleaned(&property.value);
+        if text.len() < property.value.len() {
+            let note = format!("characters that cannot be shown were removed from {name}");
+            left_out.push((property.line, note));
+        }
+        Some((property.line, text))
+    };
+    let (summary, description) = (value("SUMMARY"), value("DESCRIPTION"));
     // Texts that were exported here keep their white space.
     let is_text = |(_, text): &(usize, String)| is_own || !text::is_blank(text);
-    let summary = value("SUMMARY").filter(is_text);
-    let description = value("DESCRIPTION").filter(is_text);
-    let Some((line, message)) =
-        description.or_else(|| summary.clone()).filter(|(_, text)| !text.is_empty())
-    else {
-        return Err(Problem::new(component.line, "it has neither a SUMMARY nor a DESCRIPTION"));
-    };
+    let summary = summary.filter(is_text);
+    let summary = summary.or_else(|| {
+        let title = default_title(component, languages);
+        let text = format!("it has no SUMMARY: its title is {}", shown(title));
+        left_out.push((component.line, text));
+        Some((component.line, title.to_owned()))
+    });
+    let description = description.filter(is_text).filter(|(_, text)| !text.is_empty());
+    let (line, message) = description.or_else(|| summary.clone()).unwrap_or_default();
     let message = if is_own { message } else { message.trim().to_owned() };
     let message = cut(message, MAX_MESSAGE).unwrap_or_else(|cut| {
         left_out.push((line, "the message was cut to 2,000 characters".to_owned()));
@@ -52,11 +61,17 @@ pub(super) fn read(
             )
         },
     );
-    Ok(Texts {
+    Texts {
         title: title.filter(|title| !text::is_blank(title)),
         message,
         url: link(component, left_out),
-    })
+    }
+}
+
+/// Title of an entry that has none, in the language that its texts declare.
+fn default_title(component: &Component, languages: &Languages) -> &'static str {
+    let texts = ["SUMMARY", "DESCRIPTION"].into_iter().filter_map(|name| component.one(name));
+    languages.title(texts.filter_map(|text| text.parameter("LANGUAGE")).next())
 }
 
 /// Removes the characters that reminders do not allow: control characters other than line feeds and

@@ -6,6 +6,7 @@ use time_zone::Zone;
 use super::{
     Problem,
     property::Property,
+    recurring::Clock,
     shown,
     zones::{EntryZones, Named},
 };
@@ -99,6 +100,17 @@ impl Moment {
         Self::of(value, property, &zone, zones)
     }
 
+    /// The whole day of a midnight, if no instance of a series is at midnight: Outlook names an
+    /// instance of another time by the midnight of its day.
+    pub(super) fn on_day(self, clock: Clock) -> Self {
+        match self.stamp {
+            Stamp::Local(local) if local.time() == NaiveTime::MIN && !clock.has_midnights => {
+                Self { stamp: Stamp::Day(local.date()), ..self }
+            }
+            _ => self,
+        }
+    }
+
     /// The moment that is later by a difference of wall clocks.
     pub(super) fn later(self, shift: Shift) -> Option<Self> {
         let stamp = match self.stamp {
@@ -188,30 +200,37 @@ fn zone_of<'a>(property: &'a Property, zones: &EntryZones<'_>) -> Result<Option<
 }
 
 /// A duration (RFC 5545 §3.3.6), such as `-PT15M`, `P1DT12H` or `P2W`; a day has 24 hours. Products
-/// write days and weeks behind the `T` (`-PT1D`), nothing behind it (`-P1DT`), and `PT` for zero.
+/// write days and weeks behind the `T` (`-PT1D`), hours and seconds without it (`-P2H`), nothing
+/// behind it (`-P1DT`), `PT` for zero, and the sign behind the letters (`PT-15M`). Only a number of
+/// minutes needs the `T`: without, it could mean months.
 pub(super) fn duration(text: &str) -> Option<TimeDelta> {
     let text = text.trim().to_ascii_uppercase();
-    let (is_negative, text) = match text.strip_prefix('-') {
+    let (mut is_negative, text) = match text.strip_prefix('-') {
         Some(rest) => (true, rest),
         None => (false, text.strip_prefix('+').unwrap_or(&text)),
     };
     let mut rest = text.strip_prefix('P').filter(|rest| !rest.is_empty())?;
-    let (mut seconds, mut is_time) = (0_i64, false);
+    let (mut seconds, mut is_time, mut is_first) = (0_i64, false, true);
     while !rest.is_empty() {
         if let Some(time) = rest.strip_prefix('T').filter(|_| !is_time) {
             (rest, is_time) = (time, true);
             continue;
         }
+        if let Some(number) = rest.strip_prefix('-').filter(|_| is_first && !is_negative) {
+            (rest, is_negative) = (number, true);
+        }
+        is_first = false;
         let end = rest.find(|character: char| !character.is_ascii_digit())?;
         let (number, unit) = (rest.get(..end)?, rest.get(end..end + 1)?);
         let length = match (unit, is_time) {
             ("W", _) => 604_800,
             ("D", _) => 86_400,
-            ("H", true) => 3_600,
+            ("H", _) => 3_600,
             ("M", true) => 60,
-            ("S", true) => 1,
+            ("S", _) => 1,
             _ => return None,
         };
+        is_time |= unit == "H";
         seconds = seconds.checked_add(number.parse::<i64>().ok()?.checked_mul(length)?)?;
         rest = rest.get(end + 1..)?;
     }

@@ -73,7 +73,10 @@ pub(super) fn restore(
 fn restore_one(entry: &mut Entry, property: &Property) -> bool {
     let value = property.value.as_str();
     match property.name.as_str() {
-        CHANNELS => set(&mut entry.channels, channels(value)),
+        CHANNELS => {
+            entry.email_alarm = None;
+            set(&mut entry.channels, channels(value))
+        }
         DATA => pairs(value).map(|data| entry.data = data).is_some(),
         PRIORITY => set(&mut entry.priority, value.parse::<Priority>().ok()),
         LOCALE => {

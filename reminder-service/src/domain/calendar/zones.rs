@@ -28,6 +28,12 @@ const RULES_SINCE: i32 = 2026;
 /// Years in which a zone for a series must have the offsets of the definition.
 const SERIES_YEARS: i32 = 10;
 
+/// Seconds by which the changes of a zone for a series may differ from those of its definition.
+const DAY: i64 = 24 * 3_600;
+
+/// Years, and seconds by which the changes of a zone may differ from those of a definition.
+type Search = (Years, i64);
+
 /// The zones of one calendar.
 #[derive(Debug)]
 pub(super) struct Zones<'a> {
@@ -39,7 +45,7 @@ pub(super) struct Zones<'a> {
     /// Definitions of the zones that have no known name, by `TZID`.
     defined: HashMap<String, Defined>,
     /// Zones with the offsets of a definition, by `TZID`, that were searched for.
-    alike: RefCell<HashMap<(String, Years), Option<Zone>>>,
+    alike: RefCell<HashMap<(String, Search), Option<Zone>>>,
     /// Names and zones of which a note tells.
     noted: RefCell<HashSet<(String, Option<&'static str>)>>,
     work: &'a Work,
@@ -193,16 +199,19 @@ impl<'a> Zones<'a> {
         Some(alike.map_or(Named::Defined(definition), Named::Known))
     }
 
-    /// A known zone with the offsets of a definition; of a series, possibly only in its first
-    /// years.
+    /// A known zone with the offsets of a definition. For a series, it may have them only in the
+    /// first year, or change them at another hour: some definitions have no hours.
     fn alike(&self, name: &str, definition: &Definition, years: Years) -> Option<Zone> {
         let first = Years { last: years.first, ..years };
-        self.alike_in(name, definition, years)
-            .or_else(|| self.alike_in(name, definition, first).filter(|_| first != years))
+        self.alike_in(name, definition, (years, 0)).or_else(|| {
+            let is_series = first != years;
+            let less = [(first, 0), (years, DAY)].into_iter().filter(|_| is_series);
+            less.into_iter().find_map(|search| self.alike_in(name, definition, search))
+        })
     }
 
-    fn alike_in(&self, name: &str, definition: &Definition, years: Years) -> Option<Zone> {
-        let key = (name.to_owned(), years);
+    fn alike_in(&self, name: &str, definition: &Definition, search: Search) -> Option<Zone> {
+        let key = (name.to_owned(), search);
         if let Some(found) = self.alike.borrow().get(&key) {
             return *found;
         }
@@ -211,7 +220,8 @@ impl<'a> Zones<'a> {
         }
         let hint = without_number(name);
         let preferred = [self.calendar, Some(self.default), hint].into_iter().flatten();
-        let found = alike::zone(definition, years, preferred);
+        let (years, tolerance) = search;
+        let found = alike::zone(definition, years, tolerance, preferred);
         self.alike.borrow_mut().insert(key, found);
         found
     }
@@ -272,6 +282,11 @@ impl EntryZones<'_> {
     /// Takes the work of a conversion by a definition; returns `false` if none is left.
     pub(super) fn can_convert_by(&self, definition: &Definition) -> bool {
         self.work.spend(definition.len())
+    }
+
+    /// Takes the work to list the instances of a rule; returns `false` if none is left.
+    pub(super) fn can_expand_rule(&self) -> bool {
+        self.work.spend(Work::EXPANSION)
     }
 }
 

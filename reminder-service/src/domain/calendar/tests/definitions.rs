@@ -316,3 +316,22 @@ fn bounds_observances_of_definition() {
         assert_eq!(import.refused.is_empty(), is_read, "{} observances", observances.len());
     }
 }
+
+#[test]
+fn follows_rule_when_changes_have_no_hours() {
+    let [winter, summer] =
+        [("STANDARD", ("+0200", "+0100"), 10), ("DAYLIGHT", ("+0100", "+0200"), 3)].map(
+            |(kind, offsets, month)| {
+                let rule = format!("FREQ=YEARLY;BYDAY=-1SU;BYMONTH={month}");
+                observance(kind, offsets, "19700101T000000", &rule)
+            },
+        );
+    let zone = definition("Own", &[&winter, &summer]);
+    let daily = event_in("Own", "20960708T090000", &["RRULE:FREQ=DAILY"]);
+    let (entries, _) = read_all(&[&zone, &daily]);
+    assert_eq!(entries, [("2096-07-08T07:00Z".to_owned(), "Europe/Madrid".to_owned())]);
+    // A single entry is at the instant that the definition gives it.
+    let single = event_in("Own", "20961028T010000", &[]);
+    let (entries, _) = read_all(&[&zone, &single]);
+    assert_eq!(entries, [("2096-10-28T00:00Z".to_owned(), "UTC".to_owned())]);
+}

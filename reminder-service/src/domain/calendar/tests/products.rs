@@ -2,6 +2,9 @@
 
 use super::*;
 
+const MIXED: &str = "some alarms are by e-mail: each is delivered by e-mail and by push, as all of \
+                     a reminder have the same channels";
+
 macro_rules! file {
     ($name:literal) => {
         read(
@@ -24,6 +27,8 @@ fn reads_google_calendar() {
                     &["2026-05-21T19:30:00", "2026-05-25T19:30:00", "2026-05-11T19:30:00"],
                 ),
                 notify_offsets: vec![30, 1_440],
+                channels: Some(vec![Channel::Email, Channel::Push]),
+                email_alarm: Some(49),
                 ..entry(27, bins, "2026-05-04T17:30:00Z", "Europe/Berlin", "Put out the bins")
             },
             Entry {
@@ -64,7 +69,10 @@ fn reads_google_calendar() {
             "Garden market",
             "it is cancelled",
         )],
-        notes: vec![],
+        notes: vec![
+            note(39, bins, "LOCATION was left out: a reminder has nothing like it"),
+            note(49, bins, MIXED),
+        ],
     };
     assert_eq!(file!("google.ics"), expected);
 }
@@ -120,7 +128,11 @@ fn reads_apple_calendar() {
             "Buy stamps",
             "it is completed",
         )],
-        notes: vec![],
+        notes: vec![note(
+            30,
+            "1B6C0A52-0000-4000-8000-000000000001",
+            "LOCATION was left out: a reminder has nothing like it",
+        )],
     };
     assert_eq!(file!("icloud.ics"), expected);
 }
@@ -216,6 +228,8 @@ fn reads_nextcloud_calendar() {
                 message: "Two, with water\nafter breakfast".to_owned(),
                 recurrence: every("FREQ=DAILY", &[]),
                 notify_offsets: vec![0, 5, 30],
+                channels: Some(vec![Channel::Email, Channel::Push]),
+                email_alarm: Some(46),
                 ..entry(
                     26,
                     "9a7f2f57-0000-4000-8000-000000000001",
@@ -233,7 +247,7 @@ fn reads_nextcloud_calendar() {
             ),
         ],
         refused: vec![notes],
-        notes: vec![],
+        notes: vec![note(46, "9a7f2f57-0000-4000-8000-000000000001", MIXED)],
     };
     assert_eq!(file!("nextcloud.ics"), expected);
 }
@@ -295,7 +309,8 @@ fn reads_valid_parts_of_malformed_file() {
         recurrence: every("FREQ=DAILY", &[]),
         ..entry(45, "good-2", "2026-05-04T08:00:00Z", "UTC", "With what does not fit")
     };
-    assert_eq!(import.entries, [small, other]);
+    let silent = entry(38, "silent", "2026-05-03T08:00:00Z", "UTC", "Reminder");
+    assert_eq!(import.entries, [small, silent, other]);
     let refused: Vec<_> = import
         .refused
         .iter()
@@ -309,14 +324,14 @@ fn reads_valid_parts_of_malformed_file() {
         (22, Some("bad-start"), "DTSTART is not a date or time: tomorrow"),
         (24, None, "line 24 ends a component that did not begin"),
         (29, Some("bad-rule"), "its rule (RRULE) cannot be read: FREQ=SOMETIMES"),
-        (36, Some("two-rules"), "it has several rules (RRULE), and a reminder can have one"),
-        (38, Some("silent"), "it has neither a SUMMARY nor a DESCRIPTION"),
+        (36, Some("two-rules"), "it has several rules (RRULE) that one rule cannot express"),
         (42, Some("busy"), "VFREEBUSY is neither an event nor a task"),
     ];
     assert_eq!(refused, expected);
     let notes: Vec<_> = import.notes.iter().map(|note| (note.line, note.text.as_str())).collect();
     let expected = [
         (1, "the calendar has no END:VCALENDAR; the file may be cut off"),
+        (38, "it has no SUMMARY: its title is Reminder"),
         (49, "the URL was left out: it must be an absolute http or https URL"),
         (51, "EXDATE is not a date or time: never"),
         (52, "an alarm more than 40,320 minutes before the start was left out"),

@@ -41,6 +41,7 @@ fn expected(reminder: &Exported) -> Entry {
         message: exported.message,
         url: exported.url,
         channels: Some(exported.channels),
+        email_alarm: None,
         data: exported.data,
         expires_after_minutes: Some(exported.expires_after_minutes),
         priority: Some(exported.priority),

@@ -99,8 +99,7 @@ fn refuses_unsupported_rules() {
         "RRULE:COUNT=3",
         "RRULE:FREQ=DAILY;FREQ=DAILY",
         "RRULE:FREQ=DAILY;COUNT=",
-        "EXRULE:FREQ=DAILY",
-        "RRULE:FREQ=DAILY\r\nRRULE:FREQ=DAILY",
+        "RRULE:FREQ=DAILY\r\nRRULE:FREQ=WEEKLY",
     ] {
         let (at, _) = refusal(&event(&["DTSTART:20260501T080000Z", line]));
         assert_eq!(at, if line.contains('\n') { 8 } else { 7 }, "{line}");
@@ -122,19 +121,6 @@ fn reads_lone_instance_as_single_entry() {
     };
     assert_eq!(import.entries, [expected]);
     assert_eq!(import.notes, [note(8, "1", "the rule (RRULE) of a single instance was left out")]);
-}
-
-#[test]
-fn refuses_change_of_all_later_instances() {
-    let series = "BEGIN:VEVENT\r\nUID:1\r\nSUMMARY:Tea\r\nDTSTART:20260501T080000Z\r\n\
-                  RRULE:FREQ=DAILY\r\nEND:VEVENT";
-    let change = "BEGIN:VEVENT\r\nUID:1\r\nSUMMARY:Tea\r\nDTSTART:20260503T090000Z\r\n\
-                  RECURRENCE-ID;RANGE=THISANDFUTURE:20260503T080000Z\r\nEND:VEVENT";
-    let import = read_text(&calendar(&[series, change]));
-    assert_eq!(import.entries[0].recurrence, every("FREQ=DAILY", &[]));
-    let reason =
-        "it changes all later instances of a series (RANGE), which reminders do not support";
-    assert_eq!(import.refused, [refused(13, "1", "Tea", reason)]);
 }
 
 #[test]
@@ -166,11 +152,52 @@ fn cuts_long_texts() {
 }
 
 #[test]
-fn has_no_title_without_a_summary() {
-    let lines =
-        ["BEGIN:VEVENT", "DTSTART:20260501T080000Z", "DESCRIPTION:Only\\nthis", "END:VEVENT"];
-    let entry = only(&calendar(&lines));
-    assert_eq!((entry.title, entry.message.as_str()), (None, "Only\nthis"));
+fn titles_entry_without_a_summary() {
+    let languages = Languages::of_header("fr-CA, en;q=0.5");
+    for (lines, title, message) in [
+        (vec!["DESCRIPTION:Only\\nthis"], "Rappel", "Only\nthis"),
+        (vec!["SUMMARY: \\n", "DESCRIPTION;LANGUAGE=de-AT:Only this"], "Erinnerung", "Only this"),
+        (vec!["SUMMARY;LANGUAGE=it:"], "Promemoria", "Promemoria"),
+        (vec!["LOCATION:Here"], "Rappel", "Rappel"),
+    ] {
+        let lines = lines.join("\r\n");
+        let text = calendar(&["BEGIN:VEVENT", "DTSTART:20260501T080000Z", &lines, "END:VEVENT"]);
+        let defaults = Defaults { languages: languages.clone(), ..default_zone().into() };
+        let import = read(text.as_bytes(), defaults);
+        let entry = &import.entries[0];
+        assert_eq!((entry.title.as_deref(), entry.message.as_str()), (Some(title), message));
+        let note = import.notes.iter().find(|note| note.line == 3).expect("a note");
+        assert_eq!(note.text, format!("it has no SUMMARY: its title is {title}"));
+    }
+}
+
+#[test]
+fn notes_properties_that_are_left_out() {
+    let import = read_text(&event(&[
+        "DTSTART:20260501T080000Z",
+        "LOCATION:Room 1",
+        "ATTACH:https://example.com/file",
+        "SUMMARY:Another",
+        "X-COLOR:blue",
+        "BEGIN:VLOCATION",
+        "END:VLOCATION",
+    ]));
+    let expected = [
+        note(7, "1", "LOCATION was left out: a reminder has nothing like it"),
+        note(8, "1", "ATTACH was left out: a reminder has nothing like it"),
+        note(9, "1", "another SUMMARY was left out: the first counts"),
+        note(11, "1", "VLOCATION in it was left out"),
+    ];
+    assert_eq!(import.notes, expected);
+    assert_eq!(import.entries[0].title.as_deref(), Some("Something"));
+}
+
+#[test]
+fn notes_characters_that_are_removed() {
+    let import = read_text(&event(&["DTSTART:20260501T080000Z", "DESCRIPTION:a\u{7}b\u{ffff}"]));
+    assert_eq!(import.entries[0].message, "ab");
+    let text = "characters that cannot be shown were removed from DESCRIPTION";
+    assert_eq!(import.notes, [note(7, "1", text)]);
 }
 
 #[test]

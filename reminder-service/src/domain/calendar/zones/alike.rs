@@ -72,10 +72,11 @@ pub(super) struct Years {
 }
 
 /// The first of the preferred zones, of the fixed and well-known ones, and then of all, that has
-/// the offsets and changes of a definition.
+/// the offsets of a definition and changes them within `tolerance` seconds of its times.
 pub(super) fn zone(
     definition: &Definition,
     years: Years,
+    tolerance: i64,
     preferred: impl Iterator<Item = Zone>,
 ) -> Option<Zone> {
     let (begin, end) = (start_of(years.first)?, start_of(years.last.checked_add(1)?)?);
@@ -87,7 +88,7 @@ pub(super) fn zone(
     let well_known = WELL_KNOWN.iter().filter_map(named);
     let of_windows = WINDOWS_ZONES.iter().filter_map(|(_, name)| named(name));
     let mut candidates = preferred.chain(fixed).chain(well_known).chain(of_windows);
-    let is_alike = |zone: &Zone| follows(*zone, (begin, before), &changes, end);
+    let is_alike = |zone: &Zone| follows(*zone, (begin, before), &changes, (end, tolerance));
     // All zones are read only if they are needed.
     candidates.find(is_alike).or_else(|| Zone::all().find(is_alike))
 }
@@ -103,25 +104,25 @@ fn fixed_zone(offset: i64) -> Option<Zone> {
     (offset % HOUR == 0).then(|| name.parse().ok()).flatten()
 }
 
-/// Returns `true` if a zone has an offset at an instant, and then these changes until the end.
+/// Returns `true` if a zone has an offset at an instant, and then these changes until the end, each
+/// within a number of seconds.
 fn follows(
     zone: Zone,
     (begin, before): (DateTime<Utc>, i64),
     changes: &[Change],
-    end: DateTime<Utc>,
+    (end, tolerance): (DateTime<Utc>, i64),
 ) -> bool {
     let (mut at, mut offset) = (begin.timestamp(), before);
     if zone.offset_at(at) != Some(offset) {
         return false;
     }
-    for (change_at, after) in changes {
-        let next = zone.change_after(at, offset);
-        let is_same =
-            |next: time_zone::Change| (next.at, next.after) == (change_at.timestamp(), *after);
-        if !next.is_some_and(is_same) {
-            return false;
-        }
-        (at, offset) = (change_at.timestamp(), *after);
+    for (expected_at, after) in changes {
+        let is_same = |next: &time_zone::Change| {
+            next.at.abs_diff(expected_at.timestamp()) <= tolerance.unsigned_abs()
+                && next.after == *after
+        };
+        let Some(next) = zone.change_after(at, offset).filter(is_same) else { return false };
+        (at, offset) = (next.at, *after);
     }
-    zone.change_after(at, offset).is_none_or(|next| next.at > end.timestamp())
+    zone.change_after(at, offset).is_none_or(|next| next.at > end.timestamp() - tolerance)
 }

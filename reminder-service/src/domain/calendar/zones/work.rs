@@ -1,4 +1,5 @@
-//! Bound on the work for the definitions of time zones in one file.
+//! Bound on the work for the time zones that one file defines, and for the rules of which it needs
+//! every instance.
 
 use std::cell::Cell;
 
@@ -14,6 +15,9 @@ impl Work {
     pub(super) const RULE: usize = 10;
     /// Work for a comparison with all zones.
     pub(super) const COMPARISON: usize = 60;
+
+    /// Work for up to 1,000 instances of a rule.
+    pub(super) const EXPANSION: usize = 20;
 
     /// Work for a file.
     pub(in crate::domain::calendar) fn of_file() -> Self {
