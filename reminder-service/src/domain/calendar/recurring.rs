@@ -65,7 +65,7 @@ pub(super) fn read(
     let clock = Clock { has_midnights, ..clock };
     let mut exdates = Dates::read("EXDATE", component, clock, zones, left_out)?;
     let excluding = component.all("EXRULE").filter(|rule| !rule.value.trim().is_empty());
-    let rule = series.without(rule, excluding, &mut exdates)?;
+    let rule = series.without(rule, excluding, !rdates.texts.is_empty(), &mut exdates)?;
     let (rrule, exdates, rdates) = (rule.text(), exdates.texts, rdates.texts);
     let (gap, fold) = (GapPolicy::default(), FoldPolicy::default());
     Ok(Some((Recurrence { rrule, exdates, rdates, gap, fold }, clock)))
@@ -121,11 +121,12 @@ impl Series<'_> {
     }
 
     /// A rule without the instances of others (`EXRULE`, RFC 2445 §4.8.5.2). Those of a rule that
-    /// ends can be exclusions.
+    /// ends can be exclusions, which also exclude dates beside the rule.
     fn without<'a>(
         &self,
         rule: RuleText,
         excluding: impl Iterator<Item = &'a Property>,
+        has_rdates: bool,
         exdates: &mut Dates,
     ) -> Result<RuleText, Problem> {
         let mut left = rule;
@@ -134,11 +135,14 @@ impl Series<'_> {
             if place + 1 > MAX_RULES {
                 return Err(Problem::new(property.line, "it has more than 20 rules (EXRULE)"));
             }
-            if let Some(difference) = left.difference(&excluded, self.start) {
+            let difference = left.difference(&excluded, self.start).filter(|_| !has_rdates);
+            if let Some(difference) = difference {
                 left = difference;
                 continue;
             }
-            let last = left.ends().then(|| self.instances(&left, None)?.last().copied()).flatten();
+            let is_last_known = left.ends() && !has_rdates;
+            let last =
+                is_last_known.then(|| self.instances(&left, None)?.last().copied()).flatten();
             let end = last.and_then(|last| last.checked_add_signed(chrono::TimeDelta::seconds(1)));
             let is_bounded = end.is_some() || excluded.ends();
             let instances = is_bounded.then(|| self.instances(&excluded, end)).flatten();

@@ -158,12 +158,11 @@ impl<'a> Zones<'a> {
         EntryZones { calendar, default, located: &self.located, defined, work }
     }
 
-    /// Returns `true` if a name is not known, and has a definition or contains an offset or a
-    /// number.
+    /// Returns `true` if a name is not known, and may have another meaning.
     fn may_define(&self, name: &str) -> bool {
         let is_readable = self.defined.contains_key(name)
             || offset_name::offset(name).is_some()
-            || name.ends_with(|last: char| last.is_ascii_digit());
+            || without_addition(name).is_some();
         is_readable && self.known(name).is_none()
     }
 
@@ -188,7 +187,7 @@ impl<'a> Zones<'a> {
             None => match offset_name::offset(name) {
                 Some(offset) => (line, Rc::new(Definition::fixed(offset))),
                 None => {
-                    let zone = without_number(name)?;
+                    let zone = without_addition(name)?;
                     self.note(name, Some(zone), line, notes);
                     return Some(Named::Known(zone));
                 }
@@ -218,7 +217,7 @@ impl<'a> Zones<'a> {
         if !self.work.spend(Work::COMPARISON + definition.len()) {
             return None;
         }
-        let hint = without_number(name);
+        let hint = without_addition(name);
         let preferred = [self.calendar, Some(self.default), hint].into_iter().flatten();
         let (years, tolerance) = search;
         let found = alike::zone(definition, years, tolerance, preferred);
@@ -234,7 +233,7 @@ impl<'a> Zones<'a> {
                 Some(zone) => format!("the time zone {name} is read as {zone}"),
                 None => format!(
                     "the time zone {name} is read by its definition, which no known zone follows: \
-                     its times are kept in another zone"
+                     single entries keep their instants"
                 ),
             };
             notes.add(|| Note { line, uid: None, text });
@@ -248,16 +247,19 @@ impl Years {
         let year = |property: &Property| Stamp::parse(&property.value).map(Stamp::year);
         let start = component.one("DTSTART").or_else(|| component.one("DUE"));
         let first = start.and_then(year);
-        let rule = component.one("RRULE").filter(|_| component.one("RECURRENCE-ID").is_none());
-        match (rule, first) {
-            (None, Some(year)) => Self { first: year, last: year },
-            (None, None) => Self { first: RULES_SINCE, last: RULES_SINCE },
-            (Some(rule), first) => {
-                let rule = rule.value.to_ascii_uppercase();
-                let until = rule.split(';').find_map(|part| part.trim().strip_prefix("UNTIL="));
-                Self::of_series(first, until.and_then(Stamp::parse).map(Stamp::year))
-            }
+        let is_series = match component.one("RECURRENCE-ID") {
+            Some(instance) => instance.parameter("RANGE").is_some(),
+            None => component.one("RRULE").or_else(|| component.one("RDATE")).is_some(),
+        };
+        if !is_series {
+            let year = first.unwrap_or(RULES_SINCE);
+            return Self { first: year, last: year };
         }
+        // Dates beside a rule may be later than its end.
+        let rule = component.one("RRULE").filter(|_| component.one("RDATE").is_none());
+        let rule = rule.map(|rule| rule.value.to_ascii_uppercase()).unwrap_or_default();
+        let until = rule.split(';').find_map(|part| part.trim().strip_prefix("UNTIL="));
+        Self::of_series(first, until.and_then(Stamp::parse).map(Stamp::year))
     }
 
     fn of_series(first: Option<i32>, last: Option<i32>) -> Self {
@@ -295,11 +297,23 @@ fn known(name: &str, located: &HashMap<String, Zone>) -> Option<Zone> {
     iana(name).or_else(|| located.get(name).copied()).or_else(|| zone(name))
 }
 
-/// The zone of a name to which a product added a number (`Eastern Standard Time 1`).
-fn without_number(name: &str) -> Option<Zone> {
-    let (name, number) = name.rsplit_once(' ')?;
-    let is_number = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
-    is_number.then(|| zone(name)).flatten()
+/// The zone of a name to which a product added a number (`Eastern Standard Time 1`) or a prefix
+/// before an abbreviation (`custom_EST`). A definition says more than such a name.
+fn without_addition(name: &str) -> Option<Zone> {
+    if name.len() > MAX_NAME || iana(name).is_some() {
+        return None;
+    }
+    let without_number = name.rsplit_once(' ').and_then(|(name, number)| {
+        let is_number = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+        is_number.then(|| zone(name)).flatten()
+    });
+    without_number.or_else(|| after_prefix(name).filter(|zone| !is_unambiguous(*zone)))
+}
+
+/// Returns `true` for a zone that is named after a place, and for UTC. Other names, such as `EST`,
+/// mean an offset that their user may not mean.
+fn is_unambiguous(zone: Zone) -> bool {
+    zone.name().contains('/') || ["UTC", "GMT"].contains(&zone.name())
 }
 
 fn unquoted(name: &str) -> &str {
@@ -313,7 +327,8 @@ fn zone(name: &str) -> Option<Zone> {
     if name.len() > MAX_NAME {
         return None;
     }
-    let changed = || after_prefix(name).or_else(|| with_slash(name));
+    let changed =
+        || after_prefix(name).filter(|zone| is_unambiguous(*zone)).or_else(|| with_slash(name));
     iana(name).or_else(|| of_windows(name)).or_else(|| display::zone(name)).or_else(changed)
 }
 

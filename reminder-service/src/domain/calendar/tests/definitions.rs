@@ -335,3 +335,29 @@ fn follows_rule_when_changes_have_no_hours() {
     let (entries, _) = read_all(&[&zone, &single]);
     assert_eq!(entries, [("2096-10-28T00:00Z".to_owned(), "UTC".to_owned())]);
 }
+
+#[test]
+fn prefers_definition_to_abbreviation_in_name() {
+    let event = event_in("Work_EST", "20960708T090000", &[]);
+    let (entries, _) = read_all(&[&american("Work_EST", "-0500", "-0400"), &event]);
+    assert_eq!(entries, [("2096-07-08T13:00Z".to_owned(), "America/New_York".to_owned())]);
+    let (entries, notes) = read_all(&[&event]);
+    assert_eq!(entries, [("2096-07-08T14:00Z".to_owned(), "EST".to_owned())]);
+    assert_eq!(notes, ["the time zone Work_EST is read as EST"]);
+}
+
+#[test]
+fn keeps_zone_of_series_for_its_later_instances() {
+    let series = "BEGIN:VEVENT\r\nUID:1\r\nSUMMARY:Dose\r\nDTSTART;TZID=Own:20960708T090000\r\n\
+                  RRULE:FREQ=DAILY;COUNT=5\r\nRDATE;TZID=Own:20961208T090000\r\nEND:VEVENT";
+    let change = "BEGIN:VEVENT\r\nUID:1\r\nSUMMARY:Dose\r\nDTSTART;TZID=Own:20960710T100000\r\n\
+                  RECURRENCE-ID;RANGE=THISANDFUTURE;TZID=Own:20960710T090000\r\nEND:VEVENT";
+    let zone = american("Own", "-0700", "-0600");
+    let import = read_text(&calendar(&[&zone, series, change]));
+    let zones: Vec<_> = import.entries.iter().map(|entry| entry.time_zone.as_str()).collect();
+    assert_eq!(zones, ["America/Denver", "America/Denver"], "{import:?}");
+    let rdates =
+        import.entries.iter().map(|entry| entry.recurrence.clone().expect("a rule").rdates);
+    let rdates: Vec<_> = rdates.collect();
+    assert_eq!(rdates, [vec![], vec!["2096-12-08T10:00:00".to_owned()]]);
+}

@@ -4,11 +4,13 @@ use proptest::prelude::*;
 
 use super::*;
 
-const FILES: [&[u8]; 4] = [
+const FILES: [&[u8]; 6] = [
     include_bytes!("../../../../tests/fixtures/calendars/google.ics"),
     include_bytes!("../../../../tests/fixtures/calendars/outlook.ics"),
     include_bytes!("../../../../tests/fixtures/calendars/icloud.ics"),
     include_bytes!("../../../../tests/fixtures/calendars/malformed.ics"),
+    include_bytes!("../../../../tests/fixtures/calendars/exports/outlook-desktop.ics"),
+    include_bytes!("../../../../tests/fixtures/calendars/exports/evolution.ics"),
 ];
 
 /// Checks the properties of an import on which the creation of reminders relies.
@@ -61,6 +63,21 @@ fn lines() -> impl Strategy<Value = String> {
         "DTEND",
         "TRIGGER",
         "RRULE",
+        "RDATE",
+        "EXRULE",
+        ":FREQ=DAILY;COUNT=3",
+        ":FREQ=WEEKLY;BYDAY=MO",
+        ";RANGE=THISANDFUTURE",
+        "BEGIN:VTIMEZONE",
+        "BEGIN:STANDARD",
+        "END:STANDARD",
+        "END:VTIMEZONE",
+        "TZID:A",
+        ";TZID=A",
+        "TZOFFSETFROM:+0100",
+        "TZOFFSETTO:+0200",
+        "ACTION:EMAIL",
+        "REPEAT:2",
         "EXDATE",
         "RECURRENCE-ID",
         "SUMMARY",

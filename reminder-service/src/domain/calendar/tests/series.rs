@@ -341,3 +341,13 @@ fn lists_instances_of_a_bounded_number_of_rules() {
     let import = read_text(&calendar(&[event.repeat(1_100).trim_end()]));
     assert_eq!((import.entries.len(), import.refused.len()), (1_000, 100));
 }
+
+#[test]
+fn excludes_dates_beside_a_rule_by_rule() {
+    let start = ["DTSTART:20960604T090000Z", "RRULE:FREQ=WEEKLY", "RDATE:20960609T090000Z"];
+    let of_count = event(&[&start.join("\r\n"), "EXRULE:FREQ=DAILY;INTERVAL=5;COUNT=3"]);
+    let exdates = only(&of_count).recurrence.expect("a rule").exdates;
+    assert_eq!(exdates, ["2096-06-04T09:00:00", "2096-06-09T09:00:00", "2096-06-14T09:00:00"]);
+    let (line, _) = refusal(&event(&[&start.join("\r\n"), "EXRULE:FREQ=WEEKLY;BYDAY=SA"]));
+    assert_eq!(line, 9);
+}
