@@ -40,9 +40,9 @@ pub(super) struct Zones<'a> {
     /// Zone of the calendar (`X-WR-TIMEZONE`).
     calendar: Option<Zone>,
     default: Zone,
-    /// Zones that its VTIMEZONEs name as their location, by `TZID`.
+    /// Zones that its VTIMEZONEs name as their location, by `TZID` in lower case.
     located: HashMap<String, Zone>,
-    /// Definitions of the zones that have no known name, by `TZID`.
+    /// Definitions of the zones that have no known name, by `TZID` in lower case.
     defined: HashMap<String, Defined>,
     /// Zones with the offsets of a definition, by `TZID`, that were searched for.
     alike: RefCell<HashMap<(String, Search), Option<Zone>>>,
@@ -65,7 +65,7 @@ pub(super) struct EntryZones<'a> {
     pub(super) calendar: Option<Zone>,
     default: Zone,
     located: &'a HashMap<String, Zone>,
-    /// Zones by `TZID` that have no known name.
+    /// Zones that have no known name, by `TZID` in lower case.
     defined: HashMap<String, Named>,
     work: &'a Work,
 }
@@ -127,12 +127,12 @@ impl<'a> Zones<'a> {
         let Some(name) = component.one("TZID").map(|property| unquoted(&property.value)) else {
             return;
         };
+        let key = name.to_lowercase();
         if let Some(location) = component.one("X-LIC-LOCATION").and_then(|one| zone(&one.value)) {
-            self.located.entry(name.to_owned()).or_insert(location);
-        } else if zone(name).is_none() && !self.defined.contains_key(name) {
+            self.located.entry(key).or_insert(location);
+        } else if zone(name).is_none() && !self.defined.contains_key(&key) {
             let definition = Definition::read(component, self.work).map(Rc::new);
-            let defined = Defined { line: component.line, definition };
-            self.defined.insert(name.to_owned(), defined);
+            self.defined.insert(key, Defined { line: component.line, definition });
         }
     }
 
@@ -143,15 +143,15 @@ impl<'a> Zones<'a> {
         notes: &mut BoundedList<Note>,
     ) -> EntryZones<'_> {
         let alarms = component.components.iter().flat_map(|alarm| &alarm.properties);
-        let mut defined = HashMap::new();
+        let (mut defined, mut checked) = (HashMap::new(), HashSet::new());
         for property in component.properties.iter().chain(alarms) {
             let Some(name) = property.parameter("TZID").map(unquoted) else { continue };
-            if defined.contains_key(name) || !self.may_define(name) {
+            if !checked.insert(name) || !self.may_define(name) {
                 continue;
             }
             let years = Years::of_entry(component);
             if let Some(named) = self.named(name, years, property.line, notes) {
-                defined.insert(name.to_owned(), named);
+                defined.insert(name.to_lowercase(), named);
             }
         }
         let Self { calendar, default, work, .. } = *self;
@@ -160,7 +160,7 @@ impl<'a> Zones<'a> {
 
     /// Returns `true` if a name is not known, and may have another meaning.
     fn may_define(&self, name: &str) -> bool {
-        let is_readable = self.defined.contains_key(name)
+        let is_readable = self.defined.contains_key(&name.to_lowercase())
             || offset_name::offset(name).is_some()
             || without_addition(name).is_some();
         is_readable && self.known(name).is_none()
@@ -179,7 +179,7 @@ impl<'a> Zones<'a> {
         line: usize,
         notes: &mut BoundedList<Note>,
     ) -> Option<Named> {
-        let defined = self.defined.get(name);
+        let defined = self.defined.get(&name.to_lowercase());
         let readable =
             defined.and_then(|defined| Some((defined.line, defined.definition.clone()?)));
         let (line, definition) = match readable {
@@ -210,7 +210,7 @@ impl<'a> Zones<'a> {
     }
 
     fn alike_in(&self, name: &str, definition: &Definition, search: Search) -> Option<Zone> {
-        let key = (name.to_owned(), search);
+        let key = (name.to_lowercase(), search);
         if let Some(found) = self.alike.borrow().get(&key) {
             return *found;
         }
@@ -227,7 +227,7 @@ impl<'a> Zones<'a> {
 
     /// Adds a note about a zone that has no known name, once for each zone that it is read as.
     fn note(&self, name: &str, zone: Option<Zone>, line: usize, notes: &mut BoundedList<Note>) {
-        if self.noted.borrow_mut().insert((name.to_owned(), zone.map(Zone::name))) {
+        if self.noted.borrow_mut().insert((name.to_lowercase(), zone.map(Zone::name))) {
             let name = shown(name);
             let text = match zone {
                 Some(zone) => format!("the time zone {name} is read as {zone}"),
@@ -278,7 +278,8 @@ impl EntryZones<'_> {
     /// The zone of a `TZID`.
     pub(super) fn named(&self, name: &str) -> Option<Named> {
         let name = unquoted(name);
-        known(name, self.located).map(Named::Known).or_else(|| self.defined.get(name).cloned())
+        let defined = || self.defined.get(&name.to_lowercase()).cloned();
+        known(name, self.located).map(Named::Known).or_else(defined)
     }
 
     /// Takes the work of a conversion by a definition; returns `false` if none is left.
@@ -294,7 +295,7 @@ impl EntryZones<'_> {
 
 /// The zone of a known name.
 fn known(name: &str, located: &HashMap<String, Zone>) -> Option<Zone> {
-    iana(name).or_else(|| located.get(name).copied()).or_else(|| zone(name))
+    iana(name).or_else(|| located.get(&name.to_lowercase()).copied()).or_else(|| zone(name))
 }
 
 /// The zone of a name to which a product added a number (`Eastern Standard Time 1`) or a prefix

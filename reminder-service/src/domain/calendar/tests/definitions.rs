@@ -361,3 +361,28 @@ fn keeps_zone_of_series_for_its_later_instances() {
     let rdates: Vec<_> = rdates.collect();
     assert_eq!(rdates, [vec![], vec!["2096-12-08T10:00:00".to_owned()]]);
 }
+
+#[test]
+fn reads_incomplete_definitions() {
+    let day = |onset: &str| format!("BEGIN:STANDARD{onset}\r\nTZOFFSETTO:+01\r\nEND:STANDARD");
+    for (observances, instant) in [
+        (vec![day("")], "2096-07-08T08:00Z"),
+        (vec![day("\r\nDTSTART:19700101T000000")], "2096-07-08T08:00Z"),
+        (
+            vec![
+                day("\r\nRRULE:FREQ=YEARLY;BYMONTH=10;BYDAY=-1SU"),
+                day("\r\nRRULE:FREQ=YEARLY;BYMONTH=3;BYDAY=-1SU").replace("+01", "+2:00"),
+            ],
+            "2096-07-08T07:00Z",
+        ),
+    ] {
+        let observances: Vec<_> = observances.iter().map(String::as_str).collect();
+        let event = event_in("own", "20960708T090000", &[]);
+        let (entries, _) = read_all(&[&definition("OWN", &observances), &event]);
+        assert_eq!(entries[0].0, instant, "{observances:?}");
+    }
+    let both = [day(""), day("").replace("+01", "+02")];
+    let both = both.each_ref().map(String::as_str);
+    let event = event_in("Own", "20960708T090000", &[]);
+    refusal(&calendar(&[&definition("Own", &both), &event]));
+}

@@ -1,7 +1,7 @@
 //! Definition of a time zone in a file (VTIMEZONE, RFC 5545 §3.6.5): its offsets, and the instants
 //! at which they change.
 
-use chrono::{DateTime, Datelike, NaiveDateTime, NaiveTime, TimeDelta, Utc};
+use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Utc};
 use recurrence::{Rule, Series};
 use time_zone::Zone;
 
@@ -54,10 +54,10 @@ impl Definition {
         let is_observance =
             |child: &&Component| ["STANDARD", "DAYLIGHT"].contains(&child.name.as_str());
         let observances = component.components.iter().filter(is_observance);
-        let observances: Option<Vec<_>> = observances
-            .take(MAX_OBSERVANCES + 1)
-            .map(|child| Observance::read(child, work))
-            .collect();
+        let observances: Vec<_> = observances.take(MAX_OBSERVANCES + 1).collect();
+        let is_only = observances.len() == 1;
+        let observances: Option<Vec<_>> =
+            observances.into_iter().map(|child| Observance::read(child, is_only, work)).collect();
         let observances =
             observances.filter(|observances| (1..=MAX_OBSERVANCES).contains(&observances.len()))?;
         Some(Self { observances })
@@ -129,10 +129,17 @@ impl Definition {
 }
 
 impl Observance {
-    fn read(component: &Component, work: &Work) -> Option<Self> {
-        let seconds = |name| offset(&component.one(name)?.value);
-        let (from, to) = (seconds("TZOFFSETFROM")?, seconds("TZOFFSETTO")?);
-        let start = local(Stamp::parse(&component.one("DTSTART")?.value)?, from)?;
+    /// Reads a STANDARD or a DAYLIGHT. Some products leave out the offset before, or the start.
+    /// Without a start, the onset of one among several observances is not known.
+    fn read(component: &Component, is_only: bool, work: &Work) -> Option<Self> {
+        let to = offset(&component.one("TZOFFSETTO")?.value)?;
+        let from = component.one("TZOFFSETFROM").map_or(Some(to), |from| offset(&from.value))?;
+        let has_rule = component.all("RRULE").any(|rule| !rule.value.trim().is_empty());
+        let start = match component.one("DTSTART") {
+            Some(start) => local(Stamp::parse(&start.value)?, from)?,
+            None if is_only || has_rule => NaiveDate::from_ymd_opt(1970, 1, 1)?.into(),
+            None => return None,
+        };
         let mut onsets = vec![start];
         for property in component.all("RDATE") {
             for value in property.value.split(',').filter(|value| !value.trim().is_empty()) {
@@ -224,15 +231,17 @@ fn series(property: &Property, start: NaiveDateTime, offset: i64, work: &Work) -
     Series::new(start.and_utc(), Zone::UTC, rule).ok()
 }
 
-/// Seconds of an offset: `+0100`, `-033000`; some products write `+01:00`.
+/// Seconds of an offset: `+0100`, `-033000`; some products write `+01:00`, `+1:00` or `+01`.
 pub(super) fn offset(text: &str) -> Option<i64> {
     let text = text.trim();
     let (sign, digits) = match text.strip_prefix('-') {
         Some(rest) => (-1, rest),
         None => (1, text.strip_prefix('+').unwrap_or(text)),
     };
-    let digits: String = digits.chars().filter(|character| *character != ':').collect();
-    let is_offset = [4, 6].contains(&digits.len()) && digits.bytes().all(|c| c.is_ascii_digit());
+    let digits = digits.replace([':', '.'], "");
+    // Only the hours may have one digit.
+    let digits = if digits.len() % 2 == 1 { format!("0{digits}") } else { digits };
+    let is_offset = (2..=6).contains(&digits.len()) && digits.bytes().all(|c| c.is_ascii_digit());
     let part = |at: usize| digits.get(at..at + 2).map_or(Some(0), |part| part.parse::<i64>().ok());
     let (hours, minutes, seconds) = (part(0)?, part(2)?, part(4)?);
     let total = hours * 3_600 + minutes * 60 + seconds;

@@ -9,12 +9,6 @@ pub(super) fn offset(name: &str) -> Option<i64> {
     let rest = ["GMT", "UTC", "Z"].into_iter().find_map(|prefix| name.strip_prefix(prefix));
     let rest = rest.unwrap_or(&name).trim();
     let sign = rest.get(..1).filter(|sign| ["+", "-"].contains(sign))?;
-    let digits = rest.get(1..)?.replace([':', '.'], "");
-    let digits = match digits.len() {
-        1 => format!("0{digits}00"),
-        2 => format!("{digits}00"),
-        3 => format!("0{digits}"),
-        _ => digits,
-    };
+    let digits = rest.get(1..).filter(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))?;
     definition::offset(&format!("{sign}{digits}"))
 }
