@@ -1,9 +1,10 @@
-//! Preferences of a user: channels, quiet hours and language. Pure.
+//! Preferences of a user: channels, quiet hours, time zone and language. Pure.
 
 mod quiet_hours;
 
 use chrono::{DateTime, Utc};
 use contract::{Channel, NotifyContent, Priority};
+use time_zone::Zone;
 
 pub use quiet_hours::{QuietHours, TimeOfDay};
 
@@ -33,13 +34,15 @@ pub struct Preferences {
     pub email: bool,
     /// Time of day in which deliveries of normal priority are deferred.
     pub quiet_hours: Option<QuietHours>,
+    /// Zone of local times that name none.
+    pub time_zone: Option<Zone>,
     /// Language of the texts around a message that names none.
     pub locale: Option<Locale>,
 }
 
 impl Default for Preferences {
     fn default() -> Self {
-        Self { push: true, email: true, quiet_hours: None, locale: None }
+        Self { push: true, email: true, quiet_hours: None, time_zone: None, locale: None }
     }
 }
 
@@ -68,6 +71,15 @@ impl Preferences {
             Priority::Normal => self.quiet_hours.and_then(|quiet| quiet.until(now)),
         }
     }
+}
+
+/// Parses the IANA name of a time zone in a field.
+///
+/// # Errors
+/// If there is no such zone.
+pub fn parse_zone(field: &'static str, name: &str) -> Result<Zone, InvalidField> {
+    let problem = "must be the name of an IANA time zone, such as Europe/Berlin";
+    Zone::parse(name).map_err(|_| InvalidField::new(field, problem))
 }
 
 /// Language tag (BCP 47).

@@ -7,11 +7,12 @@ use rest::{
 };
 use serde::{Deserialize, Serialize};
 use service::http::{ApiError, FieldFault, Reason};
+use time_zone::Zone;
 use utoipa::ToSchema;
 
 use super::AppState;
 use crate::{
-    domain::preferences::{InvalidField, Locale, Preferences, QuietHours, TimeOfDay},
+    domain::preferences::{InvalidField, Locale, Preferences, QuietHours, TimeOfDay, parse_zone},
     store::preferences,
     usecases::change_preferences::ChangePreferences,
 };
@@ -22,6 +23,7 @@ use crate::{
 #[schema(as = Preferences, example = json!({
     "channels": {"push": true, "email": true},
     "quietHours": {"start": "22:00", "end": "07:00", "timeZone": "Europe/Berlin"},
+    "timeZone": "Europe/Berlin",
     "locale": "de"
 }))]
 pub(super) struct PreferencesBody {
@@ -33,6 +35,11 @@ pub(super) struct PreferencesBody {
     /// priority `high` are sent immediately.
     #[serde(default, deserialize_with = "object_or_null")]
     quiet_hours: Option<QuietHoursBody>,
+    /// IANA time zone of the caller: reminders with a local `date` and no `timeZone` have it. Left
+    /// out of an answer if none is set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = "Europe/Berlin")]
+    time_zone: Option<String>,
     /// Language (BCP 47) of the texts around a message that names none.
     #[serde(default)]
     #[schema(max_length = 35, pattern = "^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$")]
@@ -74,30 +81,30 @@ pub(super) struct QuietHoursBody {
     /// End, as HH:MM in local time of the time zone. Must differ from `start`.
     #[schema(pattern = "^([01][0-9]|2[0-3]):[0-5][0-9]$", example = "07:00")]
     end: String,
-    /// IANA time zone.
-    #[serde(default = "utc")]
-    #[schema(default = "UTC", example = "Europe/Berlin")]
-    time_zone: String,
-}
-
-fn utc() -> String {
-    "UTC".to_owned()
+    /// IANA time zone; by default the caller's `timeZone`, or UTC. Always there in answers.
+    #[serde(default)]
+    #[schema(value_type = String, required = false, example = "Europe/Berlin")]
+    time_zone: Option<String>,
 }
 
 impl PreferencesBody {
     /// Checks the fields; `faults` are those of fields that could not be parsed.
     fn preferences(self, faults: Vec<FieldFault>) -> Result<Preferences, ApiError> {
         let mut faults = Faults::begin(faults);
-        let Self { channels: Channels { push, email }, quiet_hours, locale } = self;
+        let Self { channels: Channels { push, email }, quiet_hours, time_zone, locale } = self;
+        let zone = time_zone.as_deref().map(|name| parse_zone("timeZone", name)).transpose();
+        let time_zone = faults.take(zone);
         let quiet_hours = match quiet_hours {
-            Some(hours) => hours.parse(&mut faults).map(Some),
+            Some(hours) => hours.parse(time_zone.flatten(), &mut faults).map(Some),
             None => Some(None),
         };
         let locale = faults.take(locale.map(Locale::parse).transpose());
-        let preferences = quiet_hours.zip(locale).map(|(quiet_hours, locale)| Preferences {
+        let parsed = quiet_hours.zip(time_zone).zip(locale);
+        let preferences = parsed.map(|((quiet_hours, time_zone), locale)| Preferences {
             push,
             email,
             quiet_hours,
+            time_zone,
             locale,
         });
         faults.or(preferences)
@@ -105,7 +112,8 @@ impl PreferencesBody {
 }
 
 impl QuietHoursBody {
-    fn parse(&self, faults: &mut Faults) -> Option<QuietHours> {
+    /// Checks the fields; `zone` is the zone of hours that name none.
+    fn parse(&self, zone: Option<Zone>, faults: &mut Faults) -> Option<QuietHours> {
         let mut time =
             |field, text: &str| {
                 let time = text.parse::<TimeOfDay>();
@@ -120,7 +128,8 @@ impl QuietHoursBody {
             Some(_) => (self.start.as_str(), self.end.as_str()),
             None => ("00:00", "00:01"),
         };
-        let hours = QuietHours::parse(start_text, end_text, Some(&self.time_zone));
+        let zone = self.time_zone.as_deref().or(zone.map(Zone::name));
+        let hours = QuietHours::parse(start_text, end_text, zone);
         faults.take(hours).filter(|_| start.is_some() && end.is_some())
     }
 }
@@ -133,15 +142,16 @@ impl From<InvalidField> for ApiError {
 
 impl From<&Preferences> for PreferencesBody {
     fn from(preferences: &Preferences) -> Self {
-        let Preferences { push, email, quiet_hours, locale } = preferences;
+        let Preferences { push, email, quiet_hours, time_zone, locale } = preferences;
         let hours = |hours: &QuietHours| QuietHoursBody {
             start: hours.start.to_string(),
             end: hours.end.to_string(),
-            time_zone: hours.time_zone.name().to_owned(),
+            time_zone: Some(hours.time_zone.name().to_owned()),
         };
         Self {
             channels: Channels { push: *push, email: *email },
             quiet_hours: quiet_hours.as_ref().map(hours),
+            time_zone: time_zone.map(|zone| zone.name().to_owned()),
             locale: locale.as_ref().map(|locale| locale.as_str().to_owned()),
         }
     }

@@ -62,6 +62,27 @@ async fn replaces_all_preferences() {
 }
 
 #[tokio::test]
+async fn keeps_zone_of_user_beside_that_of_quiet_hours() {
+    let service = TestService::start().await;
+    let ada = service.user("ada");
+    let hours = json!({"start": "22:00", "end": "07:00"});
+    let body = json!({"timeZone": "Asia/Calcutta", "quietHours": hours});
+    let stored = ada.put("/preferences", &body).await.expect(200).body;
+    assert_eq!(stored["timeZone"], "Asia/Calcutta");
+    assert_eq!(stored["quietHours"]["timeZone"], "Asia/Calcutta");
+    assert_eq!(ada.get("/preferences").await.expect(200).body, stored);
+
+    let mut other = body;
+    other["quietHours"]["timeZone"] = json!("Europe/Berlin");
+    let stored = ada.put("/preferences", &other).await.expect(200).body;
+    assert_eq!(stored["timeZone"], "Asia/Calcutta");
+    assert_eq!(stored["quietHours"]["timeZone"], "Europe/Berlin");
+    // A zone that is left out is removed, like all preferences.
+    let stored = ada.put("/preferences", &json!({})).await.expect(200).body;
+    assert_eq!(stored.get("timeZone"), None);
+}
+
+#[tokio::test]
 async fn names_malformed_field_of_preferences() {
     let service = TestService::start().await;
     let hours =
@@ -75,6 +96,9 @@ async fn names_malformed_field_of_preferences() {
         (hours("7:00", "22:00", "UTC"), "quietHours.start"),
         (hours("22:00", "22:00", "UTC"), "quietHours.end"),
         (hours("22:00", "07:00", "Berlin"), "quietHours.timeZone"),
+        (json!({"timeZone": "Berlin"}), "timeZone: must be the name of an IANA"),
+        (json!({"timeZone": "+02:00"}), "timeZone: must be the name of an IANA"),
+        (json!({"timeZone": 1}), "timeZone"),
         (json!({"locale": "de_DE"}), "locale"),
         (json!({"channels": [false, false]}), "channels: must be an object"),
         (json!({"quietHours": ["22:00", "07:00"]}), "quietHours: must be an object"),

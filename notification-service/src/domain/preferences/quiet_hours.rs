@@ -10,7 +10,7 @@ use std::{fmt, str::FromStr};
 use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Utc};
 use time_zone::{Instants, Zone};
 
-use super::InvalidField;
+use super::{InvalidField, parse_zone};
 
 /// Time of day in minutes: `00:00` to `23:59`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -74,13 +74,10 @@ impl QuietHours {
         if start == end {
             return Err(InvalidField::new("quietHours.end", "must differ from quietHours.start"));
         }
-        let time_zone = time_zone.map_or(Ok(Zone::UTC), Zone::parse);
-        let time_zone = time_zone.map_err(|_| {
-            InvalidField::new(
-                "quietHours.timeZone",
-                "must be the name of an IANA time zone, such as Europe/Berlin",
-            )
-        })?;
+        let time_zone = match time_zone {
+            Some(name) => parse_zone("quietHours.timeZone", name)?,
+            None => Zone::UTC,
+        };
         Ok(Self { start, end, time_zone })
     }
 

@@ -6,6 +6,7 @@ use system::{Bus, TestSuite, rfc3339};
 
 crate::on_both_buses!(
     follows_channel_and_locale_of_preferences,
+    creates_reminder_in_zone_of_preferences,
     defers_normal_reminders_in_quiet_hours,
 );
 
@@ -38,6 +39,22 @@ async fn follows_channel_and_locale_of_preferences(bus: Bus) {
             text.contains("Zahnarzt") && text.contains("Sie erhalten diese Nachricht"),
             "{text}"
         );
+    }
+}
+
+async fn creates_reminder_in_zone_of_preferences(bus: Bus) {
+    let suite = TestSuite::start(bus).await;
+    let ada = suite.user("ada");
+    let body = json!({"date": "2096-07-01T09:00:00", "message": "Tablets"});
+    let refused = ada.reminders.post("/reminders", &body).await.expect(422);
+    assert_eq!(refused.reason(), Some("INVALID_DUEDATE"));
+    for (zone, date) in
+        [("Europe/Berlin", "2096-07-01T07:00:00.000Z"), ("Asia/Tokyo", "2096-07-01T00:00:00.000Z")]
+    {
+        ada.notifications.put("/preferences", &json!({"timeZone": zone})).await.expect(200);
+        let id = ada.create_reminder(&body).await;
+        let reminder = ada.reminders.get(&format!("/reminders/{id}")).await.expect(200).body;
+        assert_eq!((&reminder["date"], &reminder["timeZone"]), (&json!(date), &json!(zone)));
     }
 }
 
