@@ -1,11 +1,14 @@
-//! Client of the other services, whose data is part of an export.
+//! Client of the other services: their parts of an export, and the preferences of a caller.
 
-use std::{error::Error as StdError, time::Duration};
+mod preferences;
+
+use std::{error::Error as StdError, sync::Arc, time::Duration};
 
 use env_config::{AppEnv, Reader};
 use reqwest::header::HeaderMap;
 use rest::Operators;
 use secrecy::ExposeSecret as _;
+use tokio::sync::Semaphore;
 use url::Url;
 
 /// Longest time until a service answers, and between two chunks of its answer.
@@ -31,8 +34,8 @@ impl PeerSettings {
         let notification_service = url(
             reader,
             "NOTIFICATION_SERVICE_URL",
-            "URL of notification-service, for its part of GET /me/export; unset: the export \
-            names the part as missing",
+            "URL of notification-service, for its part of GET /me/export and the default zone of \
+            users; unset: the export names the part as missing, and local times need a timeZone",
         );
         let event_service = url(
             reader,
@@ -66,6 +69,8 @@ fn url(reader: &mut Reader<'_>, name: &'static str, about: &'static str) -> Opti
 pub struct Peers {
     settings: PeerSettings,
     client: reqwest::Client,
+    /// Permits of calls for preferences.
+    calls: Arc<Semaphore>,
 }
 
 impl Peers {
@@ -75,7 +80,8 @@ impl Peers {
     /// If the HTTP client cannot be built.
     pub fn new(settings: PeerSettings) -> anyhow::Result<Self> {
         let client = service::http::streaming_client(TIMEOUT)?;
-        Ok(Self { settings, client })
+        let calls = Arc::new(Semaphore::new(preferences::MAX_CALLS));
+        Ok(Self { settings, client, calls })
     }
 
     /// Services whose data cannot be requested, each with the reason.
@@ -161,6 +167,12 @@ pub enum Error {
         /// Cause.
         #[source]
         source: Box<dyn StdError + Send + Sync>,
+    },
+    /// The caller makes too many requests to notification-service.
+    #[error("too many requests; the time zone of your preferences cannot be read now")]
+    RateLimited {
+        /// Time after which the call may be repeated.
+        retry_after: Duration,
     },
     /// The address of a service cannot have a path.
     #[error("the address of a service has no path")]

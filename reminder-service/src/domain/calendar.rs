@@ -44,7 +44,7 @@ use chrono::{DateTime, Utc};
 use contract::{Channel, Priority, Recurrence};
 
 pub use default_title::Languages;
-pub use read::{Defaults, read};
+pub use read::{Defaults, needs_zone, read};
 pub use write::{Calendar, write};
 
 /// Largest number of entries that are imported from one file.

@@ -2,7 +2,7 @@
 
 use axum::{extract::State, http::StatusCode, response::Response};
 use rest::{
-    Allowance, IdempotencyKeyHeader, RawBody, RawJson,
+    Allowance, Credentials, IdempotencyKeyHeader, RawBody, RawJson,
     json::{self, Lenient},
 };
 use serde::{Deserialize, Serialize};
@@ -12,12 +12,15 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{
-    AppState, body::NewReminder, create::CreatedReminder, description::EntryRefusals, examples,
-    respond,
+    AppState,
+    body::NewReminder,
+    create::CreatedReminder,
+    description::{EntryRefusals, NoDefaultZone},
+    examples, respond,
 };
 use crate::{
     domain::{caller::Origin, reminder::Details},
-    usecases::{self, create_reminders, off_thread},
+    usecases::{self, create_reminders, off_thread, read_default_zone},
 };
 
 /// Largest body.
@@ -108,21 +111,35 @@ impl From<Result<Uuid, ApiError>> for BulkResult {
             description = "`INVALID_REQUEST`: the body is not a list of 1 to 1,000 reminders",
         ),
         EntryRefusals,
+        NoDefaultZone,
     ),
 )]
 pub(super) async fn create(
     State(state): State<AppState>,
     origin: Origin,
+    Credentials(credentials): Credentials,
     allowance: Allowance,
     RawJson(RawBody { bytes, key, memory: _memory }): RawJson,
 ) -> Result<Response, ApiError> {
     // Rules are expanded when they are parsed; a thousand of them must not delay other requests.
-    let parsed = off_thread(&origin.caller.user_id, move || {
+    let user_id = &origin.caller.user_id;
+    let parsed = off_thread(user_id, move || {
         let entries = json::entries(&bytes, "reminders", MAX_ENTRIES)?;
         allowance.take_entries(entries.len())?;
-        Ok::<_, ApiError>(entries.into_iter().map(details).collect::<Vec<_>>())
+        Ok::<_, ApiError>(entries.into_iter().map(parse).collect::<Vec<_>>())
     });
-    let (valid, entries) = separate(parsed.await??);
+    let parsed = parsed.await??;
+    let zone = if parsed.iter().flatten().any(|entry| entry.value.needs_zone()) {
+        read_default_zone(&state.resources, &credentials).await?
+    } else {
+        None
+    };
+    let details =
+        move |Lenient { value, faults }: Lenient<NewReminder>| value.details(faults, zone);
+    let checked = off_thread(user_id, move || {
+        parsed.into_iter().map(|entry| entry.and_then(details)).collect()
+    });
+    let (valid, entries) = separate(checked.await?);
     let results = |created| BulkResults { results: merge(entries, created) };
     let answer = create_reminders(&state.resources, &origin, key.as_ref(), valid, results).await?;
     Ok(respond(StatusCode::OK, answer))
@@ -149,11 +166,10 @@ fn merge(
 }
 
 /// Parses one entry; it is refused like a body of `POST /reminders`.
-fn details(entry: &RawValue) -> Result<Details, ApiError> {
+fn parse(entry: &RawValue) -> Result<Lenient<NewReminder>, ApiError> {
     if entry.get().len() > MAX_ENTRY_BYTES {
         let message = format!("the entry is larger than {} KiB", MAX_ENTRY_BYTES / 1024);
         return Err(ApiError::new(Reason::PayloadTooLarge, message));
     }
-    let Lenient { value, faults } = json::lenient::<NewReminder>(entry.get().as_bytes())?;
-    value.details(faults)
+    json::lenient(entry.get().as_bytes())
 }

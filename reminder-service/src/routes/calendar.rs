@@ -7,12 +7,19 @@ use axum::{
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::Response,
 };
-use rest::{Allowance, BodyWriter, IdempotencyKeyHeader, Identity, Params, RawBody, streamed};
+use rest::{
+    Allowance, BodyWriter, Credentials, IdempotencyKeyHeader, Identity, Params, RawBody, streamed,
+};
 use serde::{Deserialize, Serialize};
 use service::http::{ApiError, ErrorBody, Reason};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{AppState, create::CreatedReminder, description::EntryRefusals, examples, respond};
+use super::{
+    AppState,
+    create::CreatedReminder,
+    description::{EntryRefusals, NoDefaultZone},
+    examples, respond,
+};
 use crate::{
     domain::{
         calendar::{self, Calendar, Defaults, Exported, Languages},
@@ -21,6 +28,7 @@ use crate::{
     },
     usecases::{
         CalendarExport, CalendarImport, Imported, export_calendar, import_calendar, off_thread,
+        read_default_zone,
     },
 };
 
@@ -36,8 +44,8 @@ pub(super) struct Query {
     /// `true` to create no reminder if an entry is refused.
     #[param(default = false)]
     atomic: Option<bool>,
-    /// IANA time zone of times without a zone, if the file names none.
-    #[param(default = "UTC")]
+    /// IANA time zone of times without a zone, if the file names none. By default it is the
+    /// `timeZone` of the caller's preferences, or UTC.
     time_zone: Option<String>,
 }
 
@@ -124,27 +132,42 @@ pub(super) struct ImportNote {
             description = "The reminders that were created and the entries that were refused",
         ),
         EntryRefusals,
+        NoDefaultZone,
     ),
 )]
 pub(super) async fn import(
     State(state): State<AppState>,
     origin: Origin,
+    Credentials(credentials): Credentials,
     Params(query): Params<Query>,
     headers: HeaderMap,
     allowance: Allowance,
     body: RawBody,
 ) -> Result<Response, ApiError> {
-    let zone = query.time_zone.as_deref().map(TimeZone::parse).transpose()?.unwrap_or_default();
+    let user_id = &origin.caller.user_id;
+    let zone = query.time_zone.as_deref().map(TimeZone::parse).transpose()?;
     let accepted = headers.get(header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok());
     let languages = accepted.map(Languages::of_header).unwrap_or_default();
-    let defaults = Defaults { zone: zone.into(), languages };
-    let (bytes, is_atomic) = (body.bytes.clone(), query.atomic == Some(true));
-    let read = off_thread(&origin.caller.user_id, move || {
-        let file = calendar::read(&bytes, defaults);
+    let defaults = Defaults { zone: zone.unwrap_or_default().into(), languages };
+    let (bytes, given) = (body.bytes.clone(), defaults.clone());
+    let read = off_thread(user_id, move || {
+        let file = calendar::read(&bytes, given.clone());
         allowance.take_entries(file.entries.len())?;
-        Ok::<_, ApiError>(CalendarImport::of(file, is_atomic))
+        let needs_zone = zone.is_none() && calendar::needs_zone(&bytes, &file, given);
+        Ok::<_, ApiError>((file, needs_zone))
     });
-    let import = read.await??;
+    let (file, needs_zone) = read.await??;
+    let zone =
+        if needs_zone { read_default_zone(&state.resources, &credentials).await? } else { None };
+    let (bytes, is_atomic) = (body.bytes.clone(), query.atomic == Some(true));
+    let import = off_thread(user_id, move || {
+        let file = match zone {
+            Some(zone) => calendar::read(&bytes, Defaults { zone: zone.into(), ..defaults }),
+            None => file,
+        };
+        CalendarImport::of(file, is_atomic)
+    });
+    let import = import.await?;
     let (resources, key) = (&state.resources, body.key.as_ref());
     let answer = import_calendar(resources, &origin, key, import, ImportResult::from).await?;
     Ok(respond(StatusCode::OK, answer))

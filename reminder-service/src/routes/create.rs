@@ -1,15 +1,15 @@
 //! `POST /reminders`.
 
 use axum::{extract::State, http::StatusCode, response::Response};
-use rest::{IdempotencyKeyHeader, LenientBody};
+use rest::{Credentials, IdempotencyKeyHeader, LenientBody};
 use serde::Serialize;
 use service::http::{ApiError, ErrorBody};
 use utoipa::ToSchema;
 
-use super::{AppState, body::NewReminder, respond};
+use super::{AppState, body::NewReminder, description::NoDefaultZone, respond};
 use crate::{
     domain::caller::Origin,
-    usecases::{create_reminder, off_thread},
+    usecases::{create_reminder, off_thread, read_default_zone},
 };
 
 /// Id of a reminder that was created.
@@ -60,17 +60,24 @@ impl CreatedReminder {
             description = "`RATE_LIMITED`: too many requests, or the caller has the largest \
                            number of reminders; try again after `Retry-After`",
         ),
+        NoDefaultZone,
     ),
 )]
 pub(super) async fn create(
     State(state): State<AppState>,
     origin: Origin,
+    Credentials(credentials): Credentials,
     LenientBody { value, faults, key }: LenientBody<NewReminder>,
 ) -> Result<Response, ApiError> {
-    let details = if value.recurs() {
-        off_thread(&origin.caller.user_id, move || value.details(faults)).await??
+    let zone = if value.needs_zone() {
+        read_default_zone(&state.resources, &credentials).await?
     } else {
-        value.details(faults)?
+        None
+    };
+    let details = if value.recurs() {
+        off_thread(&origin.caller.user_id, move || value.details(faults, zone)).await??
+    } else {
+        value.details(faults, zone)?
     };
     let (resources, key) = (&state.resources, key.as_ref());
     let answer = create_reminder(resources, &origin, key, &details, CreatedReminder::of).await?;

@@ -57,6 +57,9 @@ impl From<Error> for ApiError {
             Error::Peer(peers::Error::Unavailable { service, source }) => {
                 Self::unavailable(service, source)
             }
+            Error::Peer(peers::Error::RateLimited { retry_after }) => {
+                Self::new(Reason::RateLimited, message).after(retry_after)
+            }
             Error::Peer(error @ peers::Error::NoPath) => Self::unexpected(error),
         }
     }

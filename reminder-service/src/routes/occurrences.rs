@@ -2,7 +2,7 @@
 
 use axum::{Json, extract::State};
 use chrono::{DateTime, NaiveDateTime, Utc};
-use rest::{Faults, Identity, LenientBody, LenientParams, PathId};
+use rest::{Credentials, Faults, Identity, LenientBody, LenientParams, PathId};
 use serde::{Deserialize, Serialize};
 use service::http::{ApiError, ErrorBody, FieldFault};
 use time_zone::Zone;
@@ -12,14 +12,14 @@ use super::{
     AppState,
     answer::{local_time, time},
     body::NewReminder,
-    description::{MissingReminder, ReminderPath},
+    description::{MissingReminder, NoDefaultZone, ReminderPath},
     error::missing,
     examples,
 };
 use crate::{
     domain::reminder::{InvalidField, TimeZone, Upcoming, instant},
     store,
-    usecases::off_thread,
+    usecases::{off_thread, read_default_zone},
 };
 
 const DEFAULT_LIMIT: i64 = 10;
@@ -155,21 +155,29 @@ pub(super) async fn of_reminder(
             description = "The occurrences strictly after `from`, with their deliveries",
         ),
         (status = 422, body = ErrorBody, description = "`INVALID_RECURRENCE`: the rule is invalid"),
+        NoDefaultZone,
     ),
 )]
 pub(super) async fn preview(
+    State(state): State<AppState>,
     identity: Identity,
+    Credentials(credentials): Credentials,
     LenientParams { value: query, faults }: LenientParams<Query>,
     body: LenientBody<NewReminder>,
 ) -> Result<Json<Occurrences>, ApiError> {
     let query = query.read(faults);
     let now = Utc::now();
+    let zone = if body.value.needs_zone() {
+        read_default_zone(&state.resources, &credentials).await?
+    } else {
+        None
+    };
     let occurrences = off_thread(&identity.user_id, move || {
         // Faults of the query and of the body are reported together.
         let mut faults =
             query.as_ref().err().map(|error| error.details.clone()).unwrap_or_default();
         faults.extend(body.faults);
-        let schedule = body.value.schedule(faults)?;
+        let schedule = body.value.schedule(faults, zone)?;
         let (from, limit) = query?;
         let from = from.unwrap_or(now);
         let upcoming = schedule.upcoming(from, from.min(now), limit);

@@ -7,6 +7,7 @@ mod bulk;
 mod calendar;
 mod change;
 mod create;
+mod default_zone;
 mod delete;
 mod feeds;
 mod idempotency;

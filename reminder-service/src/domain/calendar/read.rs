@@ -50,6 +50,15 @@ pub fn read(file: &[u8], defaults: impl Into<Defaults>) -> Import {
     reading.settle()
 }
 
+/// Returns `true` if a file has a time whose zone neither the time nor its calendar names: with
+/// another default zone it means something else. `import` is the file as read with `defaults`.
+#[must_use]
+pub fn needs_zone(file: &[u8], import: &Import, defaults: Defaults) -> bool {
+    // No time of day and no day is that of UTC.
+    let other_zone = "Pacific/Kiritimati".parse();
+    other_zone.is_ok_and(|zone| read(file, Defaults { zone, ..defaults }).entries != import.entries)
+}
+
 struct Reading {
     refused: BoundedList<Refused>,
     notes: BoundedList<Note>,

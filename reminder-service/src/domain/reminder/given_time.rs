@@ -23,8 +23,8 @@ pub enum GivenTime {
 pub enum InvalidDueDate {
     /// No zone says which instant it is.
     #[error(
-        "date: must have an offset, such as +02:00 or Z, if there is no timeZone in which it is a \
-         local time"
+        "date: must have an offset, such as +02:00 or Z, if neither timeZone nor your preferences \
+         name the zone in which it is a local time"
     )]
     NoZone,
     /// The clock is put forward over the start of a rule, whose occurrences get their time of day

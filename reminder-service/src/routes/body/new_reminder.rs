@@ -26,19 +26,19 @@ use crate::{
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schema(example = json!(examples::new_reminder()))]
 pub(in crate::routes) struct NewReminder {
-    /// Due time: RFC 3339 with an offset, or without one a local time in `timeZone`, which is then
-    /// required. A local time that a clock change repeats is the first of both (or the second by
-    /// `recurrence.fold`); one that it skips comes later by the length of the gap, and cannot be
-    /// the start of a rule. At least one delivery (`date` minus an offset) must be in the future;
-    /// earlier ones are not sent.
+    /// Due time: RFC 3339 with an offset, or without one a local time in `timeZone`. A local time
+    /// that a clock change repeats is the first of both (or the second by `recurrence.fold`); one
+    /// that it skips comes later by the length of the gap, and cannot be the start of a rule. At
+    /// least one delivery (`date` minus an offset) must be in the future; earlier ones are not
+    /// sent.
     #[schema(
         required,
         value_type = String,
         pattern = r"^\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)?)?$",
     )]
     date: Option<String>,
-    /// IANA time zone of local times.
-    #[schema(default = "UTC")]
+    /// IANA time zone of local times. By default it is the `timeZone` of the caller's preferences
+    /// if `date` has no offset, and UTC otherwise.
     time_zone: Option<String>,
     /// Must be `true` exactly if there is a `recurrence`.
     is_recurring: Option<bool>,
@@ -91,13 +91,18 @@ pub(in crate::routes) struct NewReminder {
 }
 
 impl NewReminder {
-    /// Checks the fields; `faults` are those of fields that could not be parsed.
+    /// Checks the fields; `faults` are those of fields that could not be parsed. `default_zone` is
+    /// the zone of a local due date if the body names none.
     ///
     /// # Errors
     /// The faults of all fields.
-    pub(in crate::routes) fn details(self, faults: Vec<FieldFault>) -> Result<Details, ApiError> {
+    pub(in crate::routes) fn details(
+        self,
+        faults: Vec<FieldFault>,
+        default_zone: Option<TimeZone>,
+    ) -> Result<Details, ApiError> {
         let mut faults = Faults::begin(faults);
-        let details = self.parsed(&mut faults);
+        let details = self.parsed(&mut faults, default_zone);
         if let Some(details) = &details {
             faults.take(details.schedule.check_fires());
         }
@@ -112,6 +117,12 @@ impl NewReminder {
         self.recurrence.is_some()
     }
 
+    /// Returns `true` if the due date is a local time, and the body names no zone.
+    pub(in crate::routes) fn needs_zone(&self) -> bool {
+        let date = self.date.as_deref().map(|date| GivenTime::parse("date", date));
+        self.time_zone.is_none() && matches!(date, Some(Ok(GivenTime::Local(_))))
+    }
+
     /// Checks the fields and returns the schedule; `message` is optional.
     ///
     /// # Errors
@@ -119,17 +130,20 @@ impl NewReminder {
     pub(in crate::routes) fn schedule(
         mut self,
         faults: Vec<FieldFault>,
+        default_zone: Option<TimeZone>,
     ) -> Result<Schedule, ApiError> {
         self.message.get_or_insert_with(|| "preview".to_owned());
         let mut faults = Faults::begin(faults);
-        let details = self.parsed(&mut faults);
+        let details = self.parsed(&mut faults, default_zone);
         Ok(faults.or(details)?.schedule)
     }
 
-    fn parsed(self, faults: &mut Faults) -> Option<Details> {
+    fn parsed(self, faults: &mut Faults, default_zone: Option<TimeZone>) -> Option<Details> {
+        let default_zone = default_zone.filter(|_| self.needs_zone());
         let date = faults.required("date", self.date);
         let date = date.and_then(|date| faults.take(GivenTime::parse("date", &date)));
         let time_zone = faults.take(self.time_zone.as_deref().map(TimeZone::parse).transpose());
+        let time_zone = time_zone.map(|named| named.or(default_zone));
         let offsets = faults.take(notify_offsets(self.notify_offset, self.notify_offsets));
         let message = faults.required("message", self.message);
         let message = message.and_then(|message| faults.take(Message::parse(message)));
@@ -171,7 +185,7 @@ impl NewReminder {
     }
 }
 
-/// Returns the due date. A local time needs the zone that the body names.
+/// Returns the due date. A local time needs a zone.
 fn due_date(
     date: GivenTime,
     time_zone: Option<TimeZone>,

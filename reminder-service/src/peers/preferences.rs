@@ -1,0 +1,112 @@
+//! Preferences of a caller, which notification-service has.
+
+use std::time::Duration;
+
+use reqwest::{
+    StatusCode,
+    header::{HeaderMap, RETRY_AFTER},
+};
+use serde::Deserialize;
+
+use super::{Error, Peers, at};
+
+const SERVICE: &str = "notification-service";
+/// Longest time until the answer, with the wait for a permit.
+const TIMEOUT: Duration = Duration::from_secs(3);
+/// Calls of one process at the same time; further ones wait.
+pub(super) const MAX_CALLS: usize = 64;
+/// Largest answer. Preferences have less than 1 KiB.
+const MAX_BYTES: usize = 64 * 1024;
+/// Zone of quiet hours that name none.
+const DEFAULT_ZONE: &str = "UTC";
+
+/// The part of the preferences that says in which zone the caller lives. Other fields are ignored.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Preferences {
+    time_zone: Option<String>,
+    quiet_hours: Option<QuietHours>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct QuietHours {
+    time_zone: Option<String>,
+}
+
+impl Preferences {
+    /// `timeZone`, or else the zone of the quiet hours unless it is the default.
+    fn zone(self) -> Option<String> {
+        let quiet = self.quiet_hours.and_then(|quiet_hours| quiet_hours.time_zone);
+        self.time_zone.or(quiet.filter(|zone| zone != DEFAULT_ZONE))
+    }
+}
+
+impl Peers {
+    /// Asks notification-service for the zone that the caller's preferences name; `None` if they
+    /// name none, or the address of the service is not set. `credentials` are the headers that
+    /// identify the caller.
+    pub(crate) async fn zone_of_caller(
+        &self,
+        credentials: &HeaderMap,
+    ) -> Result<Option<String>, Error> {
+        let Some(base) = &self.settings.notification_service else { return Ok(None) };
+        let request = self.client.get(at(base, &["preferences"])?).headers(credentials.clone());
+        let answer = async {
+            let _permit = self.calls.acquire().await.map_err(unavailable)?;
+            ask(request).await
+        };
+        let preferences = tokio::time::timeout(TIMEOUT, answer).await.map_err(unavailable)??;
+        Ok(preferences.zone())
+    }
+}
+
+async fn ask(request: reqwest::RequestBuilder) -> Result<Preferences, Error> {
+    let response = request.send().await.map_err(|error| unavailable(error.without_url()))?;
+    if response.status() == StatusCode::TOO_MANY_REQUESTS {
+        let seconds = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+        let retry_after = seconds.and_then(|text| text.parse().ok()).unwrap_or(1);
+        return Err(Error::RateLimited { retry_after: Duration::from_secs(retry_after) });
+    }
+    let response = response.error_for_status();
+    let mut response = response.map_err(|error| unavailable(error.without_url()))?;
+    let mut body = Vec::new();
+    while let Some(chunk) =
+        response.chunk().await.map_err(|error| unavailable(error.without_url()))?
+    {
+        if body.len() + chunk.len() > MAX_BYTES {
+            return Err(unavailable("the answer is too large"));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    serde_json::from_slice(&body).map_err(unavailable)
+}
+
+fn unavailable(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
+    Error::Unavailable { service: SERVICE, source: source.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn zone(body: &str) -> Option<String> {
+        serde_json::from_str::<Preferences>(body).expect("preferences").zone()
+    }
+
+    #[test]
+    fn prefers_zone_of_user_over_that_of_quiet_hours() {
+        let quiet = r#""quietHours":{"start":"22:00","end":"07:00","timeZone":"Asia/Tokyo"}"#;
+        let both = format!(r#"{{{quiet},"timeZone":"Europe/Berlin","new":1}}"#);
+        assert_eq!(zone(&both).as_deref(), Some("Europe/Berlin"));
+        assert_eq!(zone(&format!("{{{quiet}}}")).as_deref(), Some("Asia/Tokyo"));
+    }
+
+    #[test]
+    fn knows_no_zone_when_preferences_name_none() {
+        let by_default = r#"{"quietHours":{"start":"22:00","end":"07:00","timeZone":"UTC"}}"#;
+        for body in ["{}", r#"{"quietHours":null,"locale":"de"}"#, by_default] {
+            assert_eq!(zone(body), None, "{body}");
+        }
+    }
+}
