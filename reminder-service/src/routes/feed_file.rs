@@ -1,9 +1,6 @@
 //! `GET /calendar/{secret}.ics`: a calendar feed, which calendar apps read without an identity.
 
-use std::{
-    convert::Infallible,
-    time::{Duration, Instant},
-};
+use std::{convert::Infallible, time::Duration};
 
 use axum::{
     Extension,
@@ -13,7 +10,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use futures::stream;
-use rest::{ExportPermit, PathText, streamed};
+use rest::{PathText, streamed};
 use service::http::{ApiError, ErrorBody, Peer, Reason};
 use utoipa::IntoParams;
 
@@ -26,10 +23,9 @@ use crate::{
 
 /// Route of the calendar files; its parameter is the name of a file.
 pub(super) const ROUTE: &str = "/calendar/{file}";
-/// Longest wait for a permit to write a calendar.
+/// Longest wait for a permit to write a calendar: many calendar apps read on the hour, and one that
+/// is refused asks again hours later.
 const PERMIT_WAIT: Duration = Duration::from_secs(10);
-/// Interval of the attempts to get one.
-const PERMIT_INTERVAL: Duration = Duration::from_millis(250);
 
 /// Path of a calendar file.
 #[derive(IntoParams)]
@@ -87,7 +83,7 @@ pub(super) async fn read(
         let none = Body::from_stream(stream::empty::<Result<Vec<u8>, Infallible>>());
         ([(header::CONTENT_TYPE, calendar::CONTENT_TYPE)], none).into_response()
     } else {
-        let permit = permit(&state, &user_id).await?;
+        let permit = state.exports.acquire_within(&user_id, PERMIT_WAIT).await?;
         let export = export_calendar(&state.resources, user_id).await?;
         streamed(permit, calendar::CONTENT_TYPE, move |writer| calendar::write(export, writer))
     };
@@ -103,25 +99,12 @@ async fn user_of(
     let missing = || ApiError::new(Reason::NotFound, "no calendar has this address");
     let limits = &state.feeds;
     let Some(digest) = file.and_then(Secret::of_file).map(|secret| secret.digest()) else {
-        limits.take_unknown(source)?;
+        limits.take_miss(source)?;
         return Err(missing());
     };
-    limits.take(source, &digest)?;
+    let search = limits.search(digest).await?;
     let user_id = store::user_of_feed(&state.resources.pool, &digest).await?;
-    limits.record(&digest, user_id.is_some());
-    user_id.ok_or_else(missing)
-}
-
-/// Waits some seconds for a permit: many calendar apps read on the hour, and one that is refused
-/// asks again hours later.
-async fn permit(state: &AppState, user_id: &str) -> Result<ExportPermit, ApiError> {
-    let began = Instant::now();
-    loop {
-        match state.exports.acquire(user_id) {
-            Err(_) if began.elapsed() < PERMIT_WAIT => tokio::time::sleep(PERMIT_INTERVAL).await,
-            result => return result,
-        }
-    }
+    limits.end(search, source, user_id)?.ok_or_else(missing)
 }
 
 /// Adds the headers by which a client asks again for the file only when it has changed. No shared

@@ -186,7 +186,10 @@ async fn limits_reads_of_feed_and_of_unknown_secrets() {
         assert_eq!(refusal.reason(), Some("RATE_LIMITED"));
         assert!(refusal.header("retry-after").is_some());
     }
+    // Feeds that exist are served, also one that was never read before.
     client.get(&other).await.expect(304);
+    let (_, new) = new_feed(&service.ada).await;
+    client.get(&new).await.expect(304);
     service.ada.get("/reminders").await.expect(200);
 }
 

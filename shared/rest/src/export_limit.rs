@@ -12,6 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use tokio::sync::Notify;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
 
 use env_config::Reader;
@@ -26,6 +27,9 @@ const BYTES_PER_SECOND: u64 = 256 * 1024;
 /// Longest allowed waiting time while other users want a permit.
 const MAX_WAIT: Duration = Duration::from_secs(60);
 
+/// Shortest time between two looks for clients that read too slowly, while a request waits.
+const MIN_LOOK: Duration = Duration::from_millis(250);
+
 /// Time for which a user whose permit was revoked cannot cause another one to be revoked.
 const SUSPENSION: Duration = Duration::from_secs(5 * 60);
 /// Most suspended users; beyond it the earliest are removed.
@@ -38,7 +42,14 @@ pub struct ExportLimit {
     exports: Exports,
 }
 
-type Exports = Arc<Mutex<Inner>>;
+type Exports = Arc<Shared>;
+
+#[derive(Debug, Default)]
+struct Shared {
+    inner: Mutex<Inner>,
+    /// Notified whenever an export ends or is revoked.
+    released: Notify,
+}
 
 #[derive(Debug, Default)]
 struct Inner {
@@ -102,10 +113,22 @@ struct Reading {
 impl Reading {
     /// Returns the time by which the client exceeded its allowed waiting time, if it did.
     fn overdue(self, now: Instant) -> Option<Duration> {
+        self.waited(now).checked_sub(self.allowed()).filter(|overdue| !overdue.is_zero())
+    }
+
+    /// Returns the rest of the client's allowed waiting time, if there is one.
+    fn left(self, now: Instant) -> Option<Duration> {
+        self.allowed().checked_sub(self.waited(now))
+    }
+
+    fn waited(self, now: Instant) -> Duration {
         let waits = self.waits_since.map(|since| now.saturating_duration_since(since));
-        let waited = self.waited + waits.unwrap_or_default();
+        self.waited + waits.unwrap_or_default()
+    }
+
+    fn allowed(self) -> Duration {
         let allowed = BASE_WAIT + Duration::from_secs(self.read_bytes / BYTES_PER_SECOND);
-        waited.checked_sub(allowed.min(MAX_WAIT)).filter(|overdue| !overdue.is_zero())
+        allowed.min(MAX_WAIT)
     }
 }
 
@@ -149,6 +172,40 @@ impl ExportLimit {
             reader.fault("EXPORTS_MAX", "is malformed: expected 1 to 64");
         }
         most
+    }
+
+    /// Takes a permit like [`Self::acquire`], and waits for one for at most `wait`.
+    ///
+    /// # Errors
+    /// `RATE_LIMITED` after that time.
+    pub async fn acquire_within(
+        &self,
+        user_id: &str,
+        wait: Duration,
+    ) -> Result<ExportPermit, ApiError> {
+        let deadline = tokio::time::Instant::now() + wait;
+        loop {
+            let mut released = std::pin::pin!(self.exports.released.notified());
+            // Before the attempt, so that no release after it is missed.
+            released.as_mut().enable();
+            let refused = match self.acquire(user_id) {
+                Ok(permit) => return Ok(permit),
+                Err(refused) => refused,
+            };
+            let look = self.until_overdue(Instant::now()).max(MIN_LOOK);
+            tokio::select! {
+                () = released => {}
+                () = tokio::time::sleep(look) => {}
+                () = tokio::time::sleep_until(deadline) => return Err(refused),
+            }
+        }
+    }
+
+    /// Time after which a client may have read too slowly that has not until now.
+    fn until_overdue(&self, now: Instant) -> Duration {
+        let exports = locked(&self.exports);
+        let left = exports.open.values().filter_map(|export| export.reading().left(now));
+        left.min().unwrap_or(MAX_WAIT)
     }
 
     /// Takes a permit for an export of a user. If all permits are taken and some clients read too
@@ -204,11 +261,13 @@ impl Drop for ExportPermit {
         {
             exports.open.remove(&self.user_id);
         }
+        drop(exports);
+        self.exports.released.notify_waiters();
     }
 }
 
 fn locked(exports: &Exports) -> MutexGuard<'_, Inner> {
-    exports.lock().unwrap_or_else(PoisonError::into_inner)
+    exports.inner.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -224,6 +283,35 @@ mod tests {
         assert!(limit.acquire("eve").is_err(), "two is the most");
         drop(first);
         limit.acquire("ada").expect("again");
+    }
+
+    #[tokio::test]
+    async fn waits_for_permit_until_one_is_free() {
+        let limit = ExportLimit::new(1);
+        let ada = limit.acquire("ada").expect("the first");
+        let short = Duration::from_millis(20);
+        for user in ["ada", "bob"] {
+            limit.acquire_within(user, short).await.expect_err("none is free");
+        }
+        let began = Instant::now();
+        let long = Duration::from_secs(60);
+        // Whichever is first frees the permit for the other one.
+        let write = async |user| limit.acquire_within(user, long).await.map(drop);
+        let (first, second, ()) = tokio::join!(write("ada"), write("bob"), async { drop(ada) });
+        first.and(second).expect("permits");
+        assert!(began.elapsed() < BASE_WAIT, "the end of an export wakes those that wait");
+    }
+
+    #[tokio::test]
+    async fn revokes_slow_export_while_another_waits() {
+        let limit = ExportLimit::new(1);
+        let mallory = limit.acquire("mallory").expect("the first");
+        let ago = Instant::now().checked_sub(BASE_WAIT - Duration::from_millis(100));
+        mallory.progress.begin_wait(ago.expect("a time after the start of the machine"));
+        limit.acquire("ada").expect_err("the client is not too slow yet");
+        let waited = limit.acquire_within("ada", Duration::from_secs(20)).await;
+        waited.expect("in place of the slow one");
+        assert!(mallory.progress.revoked.is_cancelled());
     }
 
     #[test]
