@@ -107,7 +107,7 @@ impl From<AgendaEntry> for AgendaOccurrence {
 }
 
 impl From<AgendaPage> for AgendaAnswer {
-    fn from(AgendaPage { entries, next }: AgendaPage) -> Self {
+    fn from(AgendaPage { entries, next, .. }: AgendaPage) -> Self {
         let occurrences = entries.into_iter().map(AgendaOccurrence::from).collect();
         Self { occurrences, next_cursor: next.map(|next| TimeCursor::from(next).to_string()) }
     }

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use service::http::{ApiError, FieldFault};
 use tokio::sync::Semaphore;
 use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
 
 use super::{
     AppState,
@@ -69,39 +70,46 @@ pub(super) enum Sort {
     NextAt,
 }
 
-/// Part of a list, in an order.
-enum Part {
-    Newest(Slice),
+/// Page of a list that is asked for.
+struct Asked {
+    filter: Filter,
+    order: Order,
+    limit: u32,
+    offset: u32,
+}
+
+/// Order of a list, and the place after which the page begins.
+enum Order {
+    /// The newest reminder first; the place is the id of a reminder.
+    Newest(Option<Uuid>),
+    /// The reminder with the next delivery first.
     NextAt(Option<NextAt>),
 }
 
 impl Query {
     /// Checks the parameters; `faults` are those of parameters that could not be parsed.
-    fn read(self, faults: Vec<FieldFault>) -> Result<(Filter, Part, Numbers), ApiError> {
+    fn read(self, faults: Vec<FieldFault>) -> Result<Asked, ApiError> {
         let mut faults = Faults::begin(faults);
         let limit = faults.take(within("limit", self.limit.unwrap_or(DEFAULT_LIMIT), 1, MAX_LIMIT));
         let offset = faults.take(within("offset", self.offset.unwrap_or(0), 0, MAX_OFFSET));
-        let by_next_at = self.sort.is_some();
-        let mut refuse = |is_given: bool, field, other: &str| {
-            if is_given {
+        let sort = self.sort.is_some().then_some("sort");
+        let paging = self.cursor.is_some().then_some("cursor").or(sort);
+        for (field, is_given, other) in [
+            ("offset", self.offset.is_some(), paging),
+            ("from", self.from.is_some(), sort),
+            ("to", self.to.is_some(), sort),
+        ] {
+            if let Some(other) = other.filter(|_| is_given) {
                 let problem = format!("cannot be combined with {other}");
                 faults.take(Err::<(), _>(InvalidField::new(field, problem)));
             }
-        };
-        refuse(self.offset.is_some() && self.cursor.is_some(), "offset", "cursor");
-        refuse(self.offset.is_some() && by_next_at, "offset", "sort");
-        refuse(self.from.is_some() && by_next_at, "from", "sort");
-        refuse(self.to.is_some() && by_next_at, "to", "sort");
+        }
         let cursor = self.cursor.as_deref();
-        let newest = |before, limit, offset| Part::Newest(Slice { before, offset, limit });
-        let part = if by_next_at {
+        let order = if self.sort.is_some() {
             let after = faults.take(cursor.map(str::parse::<TimeCursor>).transpose());
-            after.map(|after| Part::NextAt(after.map(Into::into)))
+            after.map(|after| Order::NextAt(after.map(Into::into)))
         } else {
-            let before = faults.take(cursor.map(cursor::read).transpose());
-            before
-                .zip(limit.zip(offset))
-                .map(|(before, (limit, offset))| newest(before, limit, offset))
+            faults.take(cursor.map(cursor::read).transpose()).map(Order::Newest)
         };
         let mut time = |name, text: Option<String>| {
             faults.take(text.as_deref().map(|text| instant(name, text)).transpose())
@@ -109,17 +117,14 @@ impl Query {
         let (from, to) = (time("from", self.from), time("to", self.to));
         let status = self.status.map(Into::into);
         let filter = from.zip(to).map(|(from, to)| Filter { status, from, to });
-        let numbers = limit.zip(offset).map(|(limit, offset)| Numbers { limit, offset });
-        let read = filter.zip(part).zip(numbers);
-        faults.or(read.map(|((filter, part), numbers)| (filter, part, numbers)))
+        let asked = filter.zip(order).zip(limit.zip(offset));
+        faults.or(asked.map(|((filter, order), (limit, offset))| Asked {
+            filter,
+            order,
+            limit,
+            offset,
+        }))
     }
-}
-
-/// Numbers of the query.
-#[derive(Debug, Clone, Copy)]
-struct Numbers {
-    limit: u32,
-    offset: u32,
 }
 
 /// Answer of `GET /reminders`.
@@ -159,17 +164,18 @@ pub(super) async fn list(
     identity: Identity,
     LenientParams { value: query, faults }: LenientParams<Query>,
 ) -> Result<Response, ApiError> {
-    let (filter, part, Numbers { limit, offset }) = query.read(faults)?;
+    let Asked { filter, order, limit, offset } = query.read(faults)?;
     let permit = CONCURRENT_PAGES.acquire().await.map_err(ApiError::unexpected)?;
     let (pool, user_id) = (&state.resources.pool, &identity.user_id);
-    let (items, total, next_cursor) = match part {
-        Part::Newest(slice) => {
+    let (items, total, next_cursor) = match order {
+        Order::Newest(before) => {
+            let slice = Slice { before, offset, limit };
             let Page { items, more, total } = store::list(pool, user_id, &filter, slice).await?;
             let last = items.last().filter(|_| more);
             let next_cursor = last.map(|last| cursor::after(last.value.id));
             (items, total, next_cursor)
         }
-        Part::NextAt(after) => {
+        Order::NextAt(after) => {
             let (status, limit) = (filter.status, limit as usize);
             let page = list_by_next_delivery(pool, user_id, status, after, limit).await?;
             let next_cursor = page.next.map(|next| TimeCursor::from(next).to_string());

@@ -34,6 +34,8 @@ pub struct AgendaPage {
     pub entries: Vec<AgendaEntry>,
     /// Place after which the next page begins; `None` on the last page.
     pub next: Option<Position>,
+    /// Number of reminders that were read for it.
+    pub read: usize,
 }
 
 /// Reads a page of a user's agenda; `from` is now by default.
@@ -48,19 +50,20 @@ pub async fn list_agenda(
     after: Option<Position>,
     limit: usize,
 ) -> Result<AgendaPage, Error> {
-    let now = store::now(pool).await?;
-    let range = Range { from: from.unwrap_or(now), to, after };
-    agenda_within(pool, user_id, now, range, limit, BOUNDS).await
+    agenda_within(pool, user_id, from, to, after, limit, BOUNDS).await
 }
 
 pub(super) async fn agenda_within(
     pool: &PgPool,
     user_id: &str,
-    now: DateTime<Utc>,
-    range: Range,
+    from: Option<DateTime<Utc>>,
+    to: Option<DateTime<Utc>>,
+    after: Option<Position>,
     limit: usize,
     bounds: Bounds,
 ) -> Result<AgendaPage, Error> {
+    let now = store::now(pool).await?;
+    let range = Range { from: from.unwrap_or(now), to, after };
     let begin = range.after.map_or(range.from, |after| after.at.max(range.from));
     let choice = Choice { last_at: Some(last_delivery_for(begin)), to: range.to, status: None };
     let is_ahead = begin >= now;
@@ -79,7 +82,7 @@ pub(super) async fn agenda_within(
 }
 
 fn page(ranked: Ranked<Agenda>, from: DateTime<Utc>, limit: usize) -> AgendaPage {
-    let Ranked { ranking, mut reminders, now, complete_until, .. } = ranked;
+    let Ranked { ranking, mut reminders, now, complete_until, read } = ranked;
     let mut found = ranking.into_entries();
     if let Some(until) = complete_until {
         found.retain(|entry| entry.position.at < until);
@@ -101,5 +104,5 @@ fn page(ranked: Ranked<Agenda>, from: DateTime<Utc>, limit: usize) -> AgendaPage
         let deliveries = reminder.deliveries_of(&entry, from.min(now));
         Some(AgendaEntry { entry, reminder, deliveries })
     });
-    AgendaPage { entries: entries.collect(), next }
+    AgendaPage { entries: entries.collect(), next, read }
 }

@@ -1,3 +1,5 @@
+mod rankings;
+
 use std::collections::BTreeMap;
 
 use chrono::TimeDelta;

@@ -5,7 +5,7 @@ use support::postgres::{self, Database};
 
 use super::*;
 use crate::{
-    domain::reminder::{Agenda, Position, Range},
+    domain::reminder::{Agenda, Range},
     usecases::{Error, list_agenda::agenda_within},
 };
 
@@ -29,12 +29,8 @@ fn day(number: i64) -> DateTime<Utc> {
     first.to_utc() + TimeDelta::days(number)
 }
 
-fn range(from: DateTime<Utc>, after: Option<Position>) -> Range {
-    Range { from, to: None, after }
-}
-
 async fn read(pool: &PgPool, from: DateTime<Utc>) -> Ranked<Agenda> {
-    let ranking = Agenda::new(range(from, None), 5);
+    let ranking = Agenda::new(Range { from, to: None, after: None }, 5);
     let considered = Considered { choice: Choice::default(), is_ahead: true };
     rank(pool, "ada", considered, ranking, FREE).await.expect("ranked")
 }
@@ -56,20 +52,36 @@ async fn reads_few_reminders_once_places_are_known() {
 }
 
 #[tokio::test]
+async fn reads_few_reminders_for_agenda_from_now() {
+    let (_database, pool) = filled().await;
+    let agenda = async |from| {
+        let page = agenda_within(&pool, "ada", from, None, None, 5, FREE).await;
+        page.expect("a page")
+    };
+    assert!(agenda(None).await.read >= 300, "no place is known");
+
+    for from in [None, Some(day(0))] {
+        let page = agenda(from).await;
+
+        assert!(page.read <= 30, "{} reminders were read from {from:?}", page.read);
+        assert_eq!(page.entries.len(), 5);
+    }
+}
+
+#[tokio::test]
 async fn answers_part_when_work_is_used_up() {
     let (_database, pool) = filled().await;
     let used_up = Bounds { chunk: 10, slice: Duration::ZERO, total: Duration::ZERO };
-    let page = agenda_within(&pool, "ada", Utc::now(), range(day(1), None), 5, used_up).await;
+    let page = agenda_within(&pool, "ada", Some(day(1)), None, None, 5, used_up).await;
     assert!(matches!(page, Err(Error::TooCostly)), "no place is known");
     read(&pool, day(1)).await;
 
-    let page = agenda_within(&pool, "ada", Utc::now(), range(day(0), None), 5, used_up)
-        .await
-        .expect("a part");
+    let page =
+        agenda_within(&pool, "ada", Some(day(0)), None, None, 5, used_up).await.expect("a part");
     assert_eq!(page.entries.len(), 0);
     let next = page.next.expect("another page");
     assert!(next.at > day(0) && next.at < day(1), "nothing is left out");
-    let page = agenda_within(&pool, "ada", Utc::now(), range(day(0), Some(next)), 5, used_up).await;
+    let page = agenda_within(&pool, "ada", Some(day(0)), None, Some(next), 5, used_up).await;
     assert!(matches!(page, Err(Error::TooCostly)), "the same cursor would be endless");
 }
 
