@@ -24,6 +24,7 @@ mod component;
 mod conversions;
 mod default_title;
 mod entry;
+mod gap_start;
 mod instances;
 mod lines;
 mod property;

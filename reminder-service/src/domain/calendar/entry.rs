@@ -1,6 +1,6 @@
 //! One event or task of a calendar, as an entry.
 
-use chrono::{DateTime, Datelike, NaiveTime, TimeDelta, Utc};
+use chrono::{DateTime, Datelike, NaiveDateTime, NaiveTime, TimeDelta, Utc};
 use time_zone::Zone;
 
 use super::{
@@ -8,6 +8,7 @@ use super::{
     alarms::{self, Span},
     component::Component,
     default_title::Languages,
+    gap_start::leave_gap,
     property::Property,
     recurring::{self, Clock},
     shown, texts,
@@ -168,17 +169,22 @@ fn entry(
     }
     let date = date_of(start, span.date, alarms.after_midnight, zone)
         .filter(|date| (1..=9999).contains(&date.year()));
+    let written =
+        local_date(start, alarms.after_midnight).filter(|_| clock.shift == Shift::default());
     let recurrence = if is_instance {
         left_out.extend(rules_left_out(component));
         None
     } else {
-        let start = zone.wall_clock(date.unwrap_or(span.date));
+        let start = written.unwrap_or_else(|| zone.wall_clock(date.unwrap_or(span.date)));
         recurring::read(component, clock, start, zones, left_out)?
     };
-    let (recurrence, clock) = match recurrence {
+    let (mut recurrence, clock) = match recurrence {
         Some((recurrence, clock)) => (Some(recurrence), clock),
         None => (None, clock),
     };
+    let moved = written.zip(recurrence.as_mut());
+    let moved = moved.and_then(|(written, recurrence)| leave_gap(written, zone, recurrence));
+    let date = moved.or(date);
     let texts = texts::read(component, languages, left_out);
     left_out.extend(alarms.left_out);
     let mut entry = Entry {
@@ -281,12 +287,18 @@ fn date_of(
     zone: Zone,
 ) -> Option<DateTime<Utc>> {
     match start.stamp {
-        Stamp::Day(day) => {
-            let local = day
-                .and_time(NaiveTime::MIN)
-                .checked_add_signed(TimeDelta::minutes(after_midnight))?;
-            zone.instant(local)
-        }
+        Stamp::Day(_) => zone.instant(local_date(start, after_midnight)?),
         Stamp::Local(_) | Stamp::Utc(_) => Some(begins),
+    }
+}
+
+/// The due date as a local time; `None` if the file has an instant.
+fn local_date(start: Moment, after_midnight: i64) -> Option<NaiveDateTime> {
+    match start.stamp {
+        Stamp::Day(day) => {
+            day.and_time(NaiveTime::MIN).checked_add_signed(TimeDelta::minutes(after_midnight))
+        }
+        Stamp::Local(local) => Some(local),
+        Stamp::Utc(_) => None,
     }
 }

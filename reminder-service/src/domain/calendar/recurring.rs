@@ -238,7 +238,7 @@ pub(super) fn listed_date(moment: Moment, clock: Clock) -> Option<String> {
     }
 }
 
-fn local_time(local: NaiveDateTime) -> String {
+pub(super) fn local_time(local: NaiveDateTime) -> String {
     local.format("%Y-%m-%dT%H:%M:%S").to_string()
 }
 

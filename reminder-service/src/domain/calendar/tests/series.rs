@@ -351,3 +351,31 @@ fn excludes_dates_beside_a_rule_by_rule() {
     let (line, _) = refusal(&event(&[&start.join("\r\n"), "EXRULE:FREQ=WEEKLY;BYDAY=SA"]));
     assert_eq!(line, 9);
 }
+
+#[test]
+fn keeps_time_of_day_when_start_is_in_gap() {
+    let berlin = "DTSTART;TZID=Europe/Berlin:20960325T023000";
+    for (rule, more, expected) in [
+        ("FREQ=DAILY;COUNT=3", "", &["03-25T01:30", "03-26T00:30", "03-27T00:30"][..]),
+        ("FREQ=WEEKLY;INTERVAL=2;COUNT=2", "", &["03-25T01:30", "04-08T00:30"]),
+        // The start is no instance.
+        ("FREQ=WEEKLY;BYDAY=MO;COUNT=2", "", &["03-26T00:30", "04-02T00:30"]),
+        ("FREQ=DAILY;COUNT=2", "EXDATE;TZID=Europe/Berlin:20960325T023000", &["03-26T00:30"]),
+        ("FREQ=DAILY;COUNT=1", "", &["03-25T01:30"]),
+    ] {
+        let lines = [berlin, &format!("RRULE:{rule}"), more];
+        let lines: Vec<_> = lines.into_iter().filter(|line| !line.is_empty()).collect();
+        assert_eq!(times(&only(&event(&lines))), expected, "{rule} {more}");
+    }
+}
+
+#[test]
+fn keeps_midnight_when_first_day_has_none() {
+    let event = event(&[
+        "DTSTART;VALUE=DATE:20960902",
+        "RRULE:FREQ=DAILY;COUNT=2",
+        "BEGIN:VALARM\r\nTRIGGER:PT0S\r\nEND:VALARM",
+    ]);
+    let entry = read(event.as_bytes(), "America/Santiago".parse::<Zone>().expect("a zone"));
+    assert_eq!(times(&entry.entries[0]), ["09-02T04:00", "09-03T03:00"]);
+}
