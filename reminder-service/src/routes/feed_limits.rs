@@ -90,7 +90,7 @@ impl FeedLimits {
     /// `RATE_LIMITED`, also if too many other requests wait.
     pub(super) async fn search(&self, digest: SecretDigest) -> Result<Search, ApiError> {
         if self.known().contains(&digest) {
-            self.0.feeds.take(&digest)?;
+            self.0.feeds.take(digest)?;
             return Ok(Search { digest, permit: None });
         }
         let permit = Arc::clone(&self.0.searches).acquire_owned();
@@ -113,7 +113,7 @@ impl FeedLimits {
         let Search { digest, permit } = search;
         self.record(&digest, found.is_some());
         match &found {
-            Some(_) if permit.is_some() => self.0.feeds.take(&digest)?,
+            Some(_) if permit.is_some() => self.0.feeds.take(digest)?,
             Some(_) => {}
             None => self.take_miss(source)?,
         }
