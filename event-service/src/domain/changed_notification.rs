@@ -32,7 +32,17 @@ impl ChangedNotification<'_> {
     /// Returns the reason why a stored occurrence at this time is cancelled.
     #[must_use]
     pub fn cancellation_reason(&self, due_at: DateTime<Utc>) -> Reason {
-        let date = self.known.and_then(|known| known.dates.get(&due_at).copied());
-        self.plan.cancellation_reason(due_at, date)
+        self.plan.cancellation_reason(due_at, self.stored_date(due_at))
+    }
+
+    /// Returns the date of the instance that an occurrence at this time belongs to; `None` if
+    /// neither the stored nor the new state has an occurrence then.
+    #[must_use]
+    pub fn date_of(&self, due_at: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        self.stored_date(due_at).or_else(|| self.plan.date_at(due_at))
+    }
+
+    fn stored_date(&self, due_at: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        self.known.and_then(|known| known.dates.get(&due_at).copied())
     }
 }

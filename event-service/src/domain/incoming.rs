@@ -93,11 +93,19 @@ impl PartialEq for RequestedNotification {
 }
 
 impl RequestedNotification {
-    /// Computes the delivery times of an event's data.
+    /// Computes the delivery times of an event's data. A paused notification has none, and is
+    /// stored without its rule and its snooze, so that no occurrence follows those of before.
     ///
     /// # Errors
     /// [`NoDeliverySchedule`]: its rule cannot be followed.
-    pub fn of(data: ReminderData, occurred_at: DateTime<Utc>) -> Result<Self, NoDeliverySchedule> {
+    pub fn of(
+        mut data: ReminderData,
+        occurred_at: DateTime<Utc>,
+    ) -> Result<Self, NoDeliverySchedule> {
+        if data.paused {
+            (data.recurrence, data.snooze) = (None, None);
+            return Ok(Self { data, schedule: DeliverySchedule::never(), next: None });
+        }
         let schedule = data.schedule()?;
         let next = data.recurrence.is_some().then(|| {
             (occurred_at, schedule.unacknowledged_after(occurred_at, data.acknowledged).next())

@@ -92,11 +92,20 @@ impl Plan<'_> {
         snoozed || delivery_at(requested, due).is_some_and(is_required)
     }
 
+    /// Returns the date of the instance that a delivery time belongs to.
+    #[must_use]
+    pub fn date_at(&self, due: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        self.requested.and_then(|requested| delivery_at(requested, due))
+    }
+
     /// Returns the reason why an occurrence at this time is cancelled. `date` is that of its
     /// instance, if it is known.
     #[must_use]
     pub fn cancellation_reason(&self, due: DateTime<Utc>, date: Option<DateTime<Utc>>) -> Reason {
         let Some(requested) = self.requested else { return Reason::Deleted };
+        if requested.data.paused {
+            return Reason::Paused;
+        }
         let Some(date) = date.or_else(|| delivery_at(requested, due)) else {
             return Reason::Edited;
         };

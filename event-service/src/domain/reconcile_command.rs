@@ -2,8 +2,8 @@
 
 use chrono::{DateTime, Utc};
 use contract::{
-    Event, EventType, ItemId, MalformedId, NotifyContent, ReconcileData, Schema, SendData, Unknown,
-    event_id_of,
+    ChangedOccurrence, Event, EventType, ItemId, MalformedId, NotifyContent, ReconcileData, Schema,
+    SendData, Unknown, event_id_of,
 };
 use uuid::Uuid;
 
@@ -36,6 +36,8 @@ pub struct UnsettledOccurrence {
     pub item_changed_at: DateTime<Utc>,
     /// Content as JSON; `None` if the notification is deleted.
     pub content: Option<String>,
+    /// Occurrences with other texts as JSON, if there are any.
+    pub changed_occurrences: Option<String>,
     /// Trace of the notification's newest version.
     pub traceparent: Option<String>,
     /// Time of the database.
@@ -67,6 +69,8 @@ pub fn reconcile_command(
         .as_deref()
         .filter(|_| !unsettled.expired)
         .map(serde_json::from_str::<NotifyContent>);
+    let changed = unsettled.changed_occurrences.as_deref().map(serde_json::from_str);
+    let changed: Vec<ChangedOccurrence> = changed.transpose()?.unwrap_or_default();
     let send = content.transpose()?.map(|content| SendData {
         occurrence_id: unsettled.id.simple(),
         source: unsettled.source.clone(),
@@ -76,7 +80,8 @@ pub fn reconcile_command(
         expires_at: unsettled.expires_at,
         item_changed_at: Some(unsettled.item_changed_at),
         as_of: None,
-        content,
+        ended: None,
+        content: content.of_occurrence(unsettled.date, &changed),
     });
     let otherwise =
         if unsettled.content.is_some() { Unknown::LostInTransit } else { Unknown::Cancelled };

@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use contract::{
-    Envelope, Event, EventType, Reason, RevisionData, Schema, bounds::MAX_REVISED, event_id_of,
+    Envelope, Event, EventType, NotifyContent, Reason, RevisionData, Schema, bounds::MAX_REVISED,
+    event_id_of,
 };
 
 use super::changed_notification::ChangedNotification;
@@ -19,8 +20,12 @@ pub fn revision_commands(changes: &[ChangedNotification<'_>]) -> Vec<Event<Revis
         let Some(known) = changed.known else { continue };
         let (kept, cancelled): (Vec<_>, Vec<_>) =
             known.released.iter().copied().partition(|due| changed.plan.still_includes(*due));
-        for (part, due) in kept.chunks(MAX_REVISED).enumerate() {
-            commands.push(command(changed, None, due, part));
+        let kept = by_content(changed, kept);
+        let parts = kept
+            .iter()
+            .flat_map(|(content, due)| due.chunks(MAX_REVISED).map(move |due| (content, due)));
+        for (part, (content, due)) in parts.enumerate() {
+            commands.push(command(changed, Revised::Content(content), due, part));
         }
         let mut by_reason = BTreeMap::<Reason, Vec<DateTime<Utc>>>::new();
         for due in cancelled {
@@ -30,32 +35,58 @@ pub fn revision_commands(changes: &[ChangedNotification<'_>]) -> Vec<Event<Revis
             .iter()
             .flat_map(|(reason, due)| due.chunks(MAX_REVISED).map(move |due| (*reason, due)));
         for (part, (reason, due)) in parts.enumerate() {
-            commands.push(command(changed, Some(reason), due, part));
+            commands.push(command(changed, Revised::Cancelled(reason), due, part));
         }
     }
     commands
+}
+
+/// Effect of a change on released occurrences.
+#[derive(Clone, Copy)]
+enum Revised<'a> {
+    Content(&'a NotifyContent),
+    Cancelled(Reason),
+}
+
+/// Groups occurrences by their content: those without other texts, and each of the others.
+fn by_content(
+    changed: &ChangedNotification<'_>,
+    due: Vec<DateTime<Utc>>,
+) -> Vec<(NotifyContent, Vec<DateTime<Utc>>)> {
+    let Some(data) = changed.plan.data() else { return Vec::new() };
+    let mut by_date = BTreeMap::<Option<DateTime<Utc>>, Vec<DateTime<Utc>>>::new();
+    for due in due {
+        let date = changed.date_of(due);
+        let has_other_texts =
+            data.changed_occurrences.iter().any(|changed| Some(changed.date) == date);
+        by_date.entry(date.filter(|_| has_other_texts)).or_default().push(due);
+    }
+    let content = |date| match date {
+        Some(date) => data.content.clone().of_occurrence(date, &data.changed_occurrences),
+        None => data.content.clone(),
+    };
+    by_date.into_iter().map(|(date, due)| (content(date), due)).collect()
 }
 
 /// Builds the command for a part of the occurrences that fits into one message. They are cancelled
 /// for a reason, or get new content.
 fn command(
     changed: &ChangedNotification<'_>,
-    cancelled: Option<Reason>,
+    revised: Revised<'_>,
     due: &[DateTime<Utc>],
     part: usize,
 ) -> Event<RevisionData> {
     let cause: &Envelope = changed.plan.event;
     let source = changed.source.as_str();
-    let content = changed.plan.data().filter(|_| cancelled.is_none());
-    let event_type = match cancelled {
-        None => EventType::NotificationUpdate,
-        Some(_) => EventType::NotificationDelete,
+    let (event_type, content, reason) = match revised {
+        Revised::Content(content) => (EventType::NotificationUpdate, Some(content.clone()), None),
+        Revised::Cancelled(reason) => (EventType::NotificationDelete, None, Some(reason.into())),
     };
     let data = RevisionData {
         source: source.to_owned(),
         occurrences: due.iter().map(|due| changed.occurrence_id(*due).simple()).collect(),
-        content: content.map(|data| data.content.clone()),
-        reason: cancelled.map(Into::into),
+        content,
+        reason,
     };
     Event {
         event_type,

@@ -135,6 +135,12 @@ pub async fn upsert(
         changed.plan.data().and_then(|data| data.recurrence.as_ref()).map(json).transpose()
     });
     let rules: Vec<Option<serde_json::Value>> = rules.collect::<Result<_, _>>()?;
+    let changed_occurrences = changes.iter().map(|changed| {
+        let occurrences = changed.plan.data().map(|data| &data.changed_occurrences);
+        occurrences.filter(|occurrences| !occurrences.is_empty()).map(json).transpose()
+    });
+    let changed_occurrences: Vec<Option<serde_json::Value>> =
+        changed_occurrences.collect::<Result<_, _>>()?;
     let acknowledged: Vec<Option<DateTime<Utc>>> = changes
         .iter()
         .map(|changed| changed.plan.data().and_then(|data| data.acknowledged))
@@ -143,17 +149,19 @@ pub async fn upsert(
         r#"insert into notifications as known
                (id, source, item_id, user_id, user_email, version, state, date, notify_offsets,
                    content, traceparent, occurred_at,
-                recurrence, acknowledged, time_zone_database)
+                recurrence, acknowledged, time_zone_database, changed_occurrences)
            select id, source, item_id, user_id, user_email, version,
                   case when content is null then 'deleted' else 'active' end::notification_state,
                   date, notify_offsets::int[], content, traceparent, occurred_at,
-                  recurrence, acknowledged, case when recurrence is not null then $14 end
+                  recurrence, acknowledged, case when recurrence is not null then $14 end,
+                  changed_occurrences
            from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[],
                $7::timestamptz[], $8::text[], $9::jsonb[],
-                       $10::text[], $11::timestamptz[], $12::jsonb[], $13::timestamptz[])
+                       $10::text[], $11::timestamptz[], $12::jsonb[], $13::timestamptz[],
+                       $15::jsonb[])
                as new (id, source, item_id, user_id, user_email, version, date, notify_offsets,
                    content, traceparent, occurred_at,
-                       recurrence, acknowledged)
+                       recurrence, acknowledged, changed_occurrences)
            on conflict (id) do update set
                user_id = excluded.user_id, user_email = excluded.user_email,
                    version = excluded.version, state = excluded.state,
@@ -162,7 +170,8 @@ pub async fn upsert(
                content = excluded.content, traceparent = excluded.traceparent,
                    occurred_at = excluded.occurred_at, updated_at = now(),
                acknowledged = excluded.acknowledged,
-                   time_zone_database = excluded.time_zone_database
+                   time_zone_database = excluded.time_zone_database,
+               changed_occurrences = excluded.changed_occurrences
            where known.version < excluded.version
               or (known.version = excluded.version and known.state = 'active'
                   and excluded.state = 'deleted')
@@ -181,6 +190,7 @@ pub async fn upsert(
         &rules as &[Option<serde_json::Value>],
         &acknowledged as &[Option<DateTime<Utc>>],
         time_zone::edition(),
+        &changed_occurrences as &[Option<serde_json::Value>],
     )
     .fetch_all(connection)
     .await?;

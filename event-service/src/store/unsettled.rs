@@ -117,7 +117,8 @@ pub async fn due(connection: &mut PgConnection, limit: i64) -> Result<DueOccurre
                wanted.user_id as "user_id?", wanted.user_email as "user_email?",
                    wanted.version as "version?",
                wanted.occurred_at as "item_changed_at?",
-               wanted.content::text as "content?", wanted.traceparent as "traceparent?",
+               wanted.content::text as "content?",
+               wanted.changed_occurrences::text as "changed_occurrences?", wanted.traceparent as "traceparent?",
                    now() as "now!"
            from (select occurrence_id, asked from unsettled where look_at <= now() order by look_at
                limit $1) as due
@@ -151,6 +152,7 @@ pub async fn due(connection: &mut PgConnection, limit: i64) -> Result<DueOccurre
                 version,
                 item_changed_at,
                 content: row.content,
+                changed_occurrences: row.changed_occurrences,
                 traceparent: row.traceparent,
                 now: row.now,
             }),

@@ -132,6 +132,8 @@ pub(crate) fn data(date: DateTime<Utc>, offsets: &[i32]) -> ReminderData {
         recurrence: None,
         snooze: None,
         acknowledged: None,
+        paused: false,
+        changed_occurrences: Vec::new(),
         content,
     }
 }

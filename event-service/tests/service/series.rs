@@ -1,6 +1,6 @@
 //! Recurring notifications, snoozes, acknowledgements, and changes of released occurrences.
 
-use contract::{DeliveryState, EventType, ReminderData, Snooze, occurrence_id};
+use contract::{ChangedOccurrence, DeliveryState, EventType, ReminderData, Snooze, occurrence_id};
 use serde_json::{Value, json};
 
 use crate::fixture::{
@@ -132,6 +132,51 @@ async fn commands_change_of_released_occurrences() {
 /// Claims pending occurrences, as a scheduler does before it publishes and marks.
 const CLAIM: &str = "update occurrences set lease_until = now() + interval '15 seconds',
     fence = fence + 1 where pending";
+
+#[tokio::test]
+async fn commands_texts_of_each_released_occurrence() {
+    let service = test_service().await;
+    let start = now();
+    let dates = [start + hours(1), start + hours(2)];
+    let [first, second] = dates.map(|date| occurrence_id("reminder", "a", date).simple());
+    let hourly = hourly(dates[0] - minutes(30));
+    let series =
+        |version| received(&event(EventType::ReminderCreated, "a", version, start, hourly.clone()));
+    service.apply(&[series(1)]).await;
+    release(&service, "a").await;
+    // As a scheduler creates the next one.
+    let next = "insert into occurrences (id, notification_id, due_at, date, expires_at, state)
+        select $1, id, $2, $2, $2 + interval '1 hour', 'released' from notifications";
+    let next = sqlx::query(next).bind(second.into_uuid()).bind(dates[1]);
+    next.execute(&service.pool).await.expect("released");
+
+    let mut changed = hourly.clone();
+    changed.changed_occurrences = vec![ChangedOccurrence {
+        date: dates[1],
+        title: Some("Half".to_owned()),
+        message: "only today".to_owned(),
+        url: None,
+        data: Default::default(),
+    }];
+    service.apply(&[updated("a", 2, changed)]).await;
+
+    let mut published = commands(&service).await;
+    published.sort_by_key(|command| command.1["content"]["title"].to_string());
+    let texts = |place: usize| {
+        (&published[place].1["occurrences"], &published[place].1["content"]["title"])
+    };
+    assert_eq!(published.len(), 2);
+    assert_eq!(texts(0), (&json!([second.to_string()]), &json!("Half")));
+    assert_eq!(texts(1), (&json!([first.to_string()]), &json!("Tablets")));
+    let sql = "select changed_occurrences->0->>'message' from notifications";
+    let stored: Option<String> =
+        sqlx::query_scalar(sql).fetch_one(&service.pool).await.expect("a notification");
+    assert_eq!(stored.as_deref(), Some("only today"));
+    service.apply(&[deleted("a", 3)]).await;
+    let stored: Option<String> =
+        sqlx::query_scalar(sql).fetch_one(&service.pool).await.expect("a tombstone");
+    assert_eq!(stored, None, "a tombstone has no texts");
+}
 
 #[tokio::test]
 async fn commands_change_of_claimed_occurrence() {

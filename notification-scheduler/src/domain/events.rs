@@ -74,9 +74,23 @@ pub fn send(claimed: Claimed) -> Event<SendData> {
             expires_at: claimed.expires_at,
             item_changed_at: Some(claimed.item_changed_at),
             as_of: Some(claimed.as_of),
+            ended: None,
             content: claimed.content,
         },
     }
+}
+
+/// Builds the command to record an occurrence that ended without a send, so that its user sees it.
+#[must_use]
+pub fn record(claimed: Claimed, end: UnpublishedOutcome) -> Event<SendData> {
+    let id = format!("{}\n{}", claimed.lease.id.simple(), end.reason());
+    let mut event = send(claimed);
+    event.event_id = event_id_of(&id);
+    event.data.ended = Some(end.reason().into());
+    if end == UnpublishedOutcome::Missed {
+        event.data.expires_at = event.data.due_at;
+    }
+    event
 }
 
 /// Builds the event that reports the outcome of an unpublished occurrence.

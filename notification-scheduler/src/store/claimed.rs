@@ -1,7 +1,7 @@
 //! Leased occurrences with the newest content of their notifications.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use contract::NotifyContent;
+use contract::{ChangedOccurrence, NotifyContent};
 use db::StoredTime;
 use sqlx::PgExecutor;
 
@@ -33,7 +33,7 @@ pub async fn read(
                    n.recurrence is not null as "recurs!", n.source, n.item_id, n.user_id,
                        n.user_email, n.version,
                    n.occurred_at as "occurred_at: StoredTime", n.content::text as "content!",
-                       n.traceparent
+                       n.changed_occurrences::text as changed_occurrences, n.traceparent
                from unnest($1::uuid[], $2::int[]) as lease (id, fence)
                    join occurrences as o on o.id = lease.id and o.fence = lease.fence and o.pending
                    join notifications as n on n.id = o.notification_id and n.state = 'active'"#,
@@ -44,7 +44,7 @@ pub async fn read(
     .await?;
     let claimed = rows.into_iter().map(|row| {
         let lease = Lease { id: row.id, fence: row.fence };
-        let content = serde_json::from_str::<NotifyContent>(&row.content);
+        let content = content(&row.content, row.date, row.changed_occurrences.as_deref());
         let times = times([Some(row.due_at), row.date, row.expires_at, Some(row.occurred_at)]);
         match (content, row.item_id.parse(), times) {
             (Ok(content), Ok(item_id), Some([due_at, date, expires_at, item_changed_at])) => {
@@ -78,6 +78,20 @@ pub async fn read(
         }
     });
     Ok(claimed.collect())
+}
+
+/// Decodes the content of an occurrence, which may have other texts than its notification.
+fn content(
+    text: &str,
+    date: Option<StoredTime>,
+    changed: Option<&str>,
+) -> Result<NotifyContent, serde_json::Error> {
+    let content: NotifyContent = serde_json::from_str(text)?;
+    let (Some(changed), Some(date)) = (changed, date.and_then(StoredTime::get)) else {
+        return Ok(content);
+    };
+    let changed: Vec<ChangedOccurrence> = serde_json::from_str(changed)?;
+    Ok(content.of_occurrence(date, &changed))
 }
 
 /// Converts the times of an occurrence and of its notification's version; `None` if one of them is

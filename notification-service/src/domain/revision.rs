@@ -106,6 +106,7 @@ mod tests {
             expires_at,
             item_changed_at: None,
             as_of: None,
+            ended: None,
             content: content(60),
         };
         replace_content(&mut send, content(90));

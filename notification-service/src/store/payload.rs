@@ -81,6 +81,7 @@ fn empty(columns: Columns) -> SendData {
         expires_at,
         item_changed_at: None,
         as_of: None,
+        ended: None,
         content,
     }
 }

@@ -1,6 +1,6 @@
 //! `GET /notifications`.
 
-use contract::Channel;
+use contract::{Channel, EventType, Reason};
 use serde_json::{Value, json};
 
 use crate::test_service::{DueOccurrence, TestService};
@@ -32,6 +32,34 @@ async fn lists_only_own_deliveries_with_outcomes() {
         service.user("bob").get("/notifications").await.body,
         json!({"notifications": [], "nextCursor": null})
     );
+}
+
+#[tokio::test]
+async fn lists_occurrence_that_ended_unsent() {
+    let service = TestService::start().await;
+    service.register_device("ada", "token-1").await;
+    let mut missed = DueOccurrence::now("ada", &[Channel::Email, Channel::Push]);
+    missed.send.expires_at = missed.send.due_at;
+    missed.send.ended = Some(Reason::Missed.into());
+    for _ in 0..2 {
+        service.publish(&[missed.message()]).await;
+        service.wait_for_state(&missed, Channel::Push, "suppressed").await;
+    }
+    let later = service.publish_due("ada", &[Channel::Push]).await;
+    service.wait_for_state(&later, Channel::Push, "sent").await;
+
+    let history = service.user("ada").get("/notifications?state=suppressed").await.expect(200).body;
+    let deliveries = history["notifications"].as_array().expect("a list");
+    assert_eq!(deliveries.len(), 2, "one on each channel: {deliveries:#?}");
+    for delivery in deliveries {
+        assert_eq!((&delivery["reason"], &delivery["title"]), (&json!("MISSED"), &json!("Plants")));
+    }
+    service.wait_for_outcome(&later, EventType::NotificationSent).await;
+    let outcomes = service.received_events();
+    let item = missed.send.item_id.as_str();
+    assert!(outcomes.iter().all(|event| event.item_id.as_str() != item), "the scheduler has told");
+    let unread = service.user("ada").get("/notifications/unread-count").await.expect(200).body;
+    assert_eq!(unread, json!({"unread": 1}));
 }
 
 #[tokio::test]

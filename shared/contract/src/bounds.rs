@@ -38,6 +38,8 @@ pub const MAX_RRULE: usize = 1_000;
 pub const MAX_DATES: usize = 1_000;
 /// Longest entry of `exdates` and of `rdates`, in bytes.
 pub const MAX_DATE: usize = 40;
+/// Most occurrences of a reminder whose texts differ from those of the others.
+pub const MAX_CHANGED_OCCURRENCES: usize = 20;
 /// Longest id or address of a user, in bytes.
 pub const MAX_IDENTITY: usize = 255;
 
@@ -167,6 +169,19 @@ impl ReminderData {
         }
         if let Some(recurrence) = &self.recurrence {
             recurrence.check()?;
+        }
+        if self.changed_occurrences.len() > MAX_CHANGED_OCCURRENCES {
+            return refuse(
+                "changedOccurrences",
+                format!("at most {MAX_CHANGED_OCCURRENCES} entries"),
+            );
+        }
+        for changed in &self.changed_occurrences {
+            if !is_date(changed.date) {
+                return refuse("changedOccurrences", "expected years between 0001 and 9999");
+            }
+            let content = self.content.clone();
+            content.of_occurrence(changed.date, std::slice::from_ref(changed)).check(bounds)?;
         }
         self.content.check(bounds)
     }

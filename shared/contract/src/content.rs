@@ -134,9 +134,44 @@ pub struct ReminderData {
     /// Last acknowledged occurrence: it and those before it are no longer delivered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub acknowledged: Option<DateTime<Utc>>,
+    /// `true`: nothing is delivered until a later version says otherwise.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub paused: bool,
+    /// Occurrences whose texts differ from those of the others.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub changed_occurrences: Vec<ChangedOccurrence>,
     /// Content of the notification.
     #[serde(flatten)]
     pub content: NotifyContent,
+}
+
+/// Texts of one occurrence, in place of those of the reminder.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ChangedOccurrence {
+    /// Date of the occurrence.
+    pub date: DateTime<Utc>,
+    /// Title.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+    /// The text.
+    pub message: String,
+    /// URL that a tap opens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// Data of the client.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub data: BTreeMap<String, String>,
+}
+
+impl NotifyContent {
+    /// Content of the occurrence of a date, whose texts may differ from those of the others.
+    #[must_use]
+    pub fn of_occurrence(self, date: DateTime<Utc>, changed: &[ChangedOccurrence]) -> Self {
+        let Some(texts) = changed.iter().find(|changed| changed.date == date) else { return self };
+        let ChangedOccurrence { title, message, url, data, .. } = texts.clone();
+        Self { title, message, url, data, ..self }
+    }
 }
 
 /// Occurrence that the user snoozed.
@@ -230,6 +265,10 @@ pub struct SendData {
     /// Messages of 2.0.0 do not have this time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub as_of: Option<DateTime<Utc>>,
+    /// Reason why the occurrence ended without a send: it is only recorded. It has expired by
+    /// `expiresAt`, so that earlier versions do not send it either.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended: Option<ReasonCode>,
     /// Content of the notification.
     #[serde(flatten)]
     pub content: NotifyContent,

@@ -18,8 +18,8 @@ mod traceparent;
 
 pub use bounds::{Bounds, OutOfBounds};
 pub use content::{
-    Channel, ErasedData, FoldPolicy, GapPolicy, NotifyContent, Priority, ReconcileData, Recurrence,
-    ReminderData, RevisionData, SendData, Snooze, Unknown,
+    ChangedOccurrence, Channel, ErasedData, FoldPolicy, GapPolicy, NotifyContent, Priority,
+    ReconcileData, Recurrence, ReminderData, RevisionData, SendData, Snooze, Unknown,
 };
 pub use envelope::{DecodeError, Envelope, Event, Schema};
 pub use event_type::EventType;

@@ -21,6 +21,8 @@ words! {
         Acknowledged = "ACKNOWLEDGED",
         /// The instance was snoozed, and is notified at the time of the snooze instead.
         Snoozed = "SNOOZED",
+        /// The reminder was paused.
+        Paused = "PAUSED",
         /// The user's data was erased.
         Erased = "ERASED",
         /// Cancelled after the release of its occurrence, for a cause that is not known: an earlier

@@ -44,6 +44,8 @@ fn data(date: DateTime<Utc>, offsets: &[i32]) -> ReminderData {
         recurrence: None,
         snooze: None,
         acknowledged: None,
+        paused: false,
+        changed_occurrences: Vec::new(),
         content,
     }
 }
@@ -147,6 +149,27 @@ fn requires_next_time_of_recurring() {
     let event = envelope(1, at(90));
     let change = Change::Create(requested(hourly(at(0))));
     assert_eq!(required(merge(None, vec![(&event, &change)], at(90)).as_ref()), [(at(120), true)]);
+}
+
+#[test]
+fn requires_nothing_while_paused_nor_afterwards() {
+    let snooze = Some(contract::Snooze { date: at(0), until: at(65) });
+    let known = Known { pending: vec![at(60), at(65)], released: vec![at(0)], ..known(true) };
+    let pause = envelope(2, at(30));
+    let paused = Change::Update(requested(ReminderData { paused: true, snooze, ..hourly(at(0)) }));
+    let plan = merge(Some(&known), vec![(&pause, &paused)], at(30)).expect("newer");
+    assert_eq!(required(Some(&plan)), []);
+    assert!(!plan.still_includes(at(0)), "not even one that is on its way");
+    assert_eq!(plan.cancellation_reason(at(60), Some(at(60))), Reason::Paused);
+    assert_eq!(plan.data().and_then(|data| data.recurrence.as_ref()), None, "no series goes on");
+
+    let resume = envelope(3, at(70));
+    let resumed = Change::Update(requested(hourly(at(0))));
+    let both = vec![(&pause, &paused), (&resume, &resumed)];
+    assert_eq!(required(merge(Some(&known), both, at(70)).as_ref()), [(at(120), true)]);
+    let single = Change::Update(requested(data(at(60), &[0])));
+    let plan = merge(KNOWN, vec![(&resume, &single)], at(70));
+    assert_eq!(required(plan.as_ref()), [(at(60), false)], "it is kept only where it is pending");
 }
 
 #[test]

@@ -29,6 +29,7 @@ fn delivery(attempts: i32) -> Delivery {
         expires_at: due_at + TimeDelta::hours(1),
         item_changed_at: None,
         as_of: None,
+        ended: None,
         content,
     };
     let dispatch = Dispatch {

@@ -72,7 +72,8 @@ impl<'a> LedgerBatch<'a> {
             InitialState::Deferred(until) => Some(DeliveryOutcome::deferred(until, self.at)),
             InitialState::Suppressed(reason) => Some(DeliveryOutcome::suppressed(reason, self.at)),
         };
-        if let Some(outcome) = outcome {
+        // The outcome of an occurrence that ended before its release is published by the scheduler.
+        if let Some(outcome) = outcome.filter(|_| dispatch.send.ended.is_none()) {
             self.messages.extend(
                 events::outcome(dispatch, key, &outcome)
                     .as_ref()

@@ -73,6 +73,9 @@ impl AcceptOccurrences {
             let deliveries = match supersede(&mut dispatch, superseded) {
                 Superseded::Erased => Vec::new(),
                 Superseded::Cancelled(reason) => planned_deliveries::cancelled(&dispatch, reason),
+                Superseded::Wanted if dispatch.send.ended.is_some() => {
+                    planned_deliveries::ended(&dispatch)
+                }
                 Superseded::Wanted => {
                     let deferred_until =
                         planned_deliveries::apply_preferences(&mut dispatch, preferences, now);

@@ -1,7 +1,7 @@
 //! Deliveries of an occurrence, and the state in which each of them is written. Pure.
 
 use chrono::{DateTime, Utc};
-use contract::{Channel, Reason};
+use contract::{Channel, Reason, ReasonCode};
 use uuid::Uuid;
 
 use crate::{
@@ -62,6 +62,13 @@ pub(super) fn cancelled(dispatch: &Dispatch, reason: Reason) -> Vec<PlannedDeliv
         not_before: None,
     };
     dispatch.send.content.channels.iter().map(row).collect()
+}
+
+/// Returns the deliveries of an occurrence that ended before it was released: one suppressed
+/// delivery on each channel.
+pub(super) fn ended(dispatch: &Dispatch) -> Vec<PlannedDelivery> {
+    let reason = dispatch.send.ended.as_ref().and_then(ReasonCode::known);
+    cancelled(dispatch, reason.unwrap_or(Reason::Expired))
 }
 
 /// Returns the deliveries of an occurrence: one for each device and one for the mailbox, by its
@@ -157,6 +164,7 @@ mod tests {
             expires_at: now + chrono::TimeDelta::minutes(1),
             item_changed_at: None,
             as_of: None,
+            ended: None,
             content,
         };
         Dispatch {

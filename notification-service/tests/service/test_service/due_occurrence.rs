@@ -51,6 +51,7 @@ impl DueOccurrence {
             expires_at: due_at + TimeDelta::hours(1),
             item_changed_at: None,
             as_of: None,
+            ended: None,
             content,
         };
         Self { user: user.to_owned(), email: Some(format!("{user}@example.com")), send }

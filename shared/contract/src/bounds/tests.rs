@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::{Channel, FoldPolicy, GapPolicy, Priority};
+use crate::{ChangedOccurrence, Channel, FoldPolicy, GapPolicy, Priority};
 
 fn reminder() -> ReminderData {
     ReminderData {
@@ -10,6 +10,8 @@ fn reminder() -> ReminderData {
         recurrence: None,
         snooze: None,
         acknowledged: None,
+        paused: false,
+        changed_occurrences: Vec::new(),
         content: NotifyContent {
             channels: vec![Channel::Push],
             title: None,
@@ -43,6 +45,32 @@ fn accepts_every_year_of_rfc_3339() {
     for date in [DateTime::<Utc>::MIN_UTC, DateTime::<Utc>::MAX_UTC] {
         assert_eq!(refused(|data| data.date = date, &Bounds::READ), "date");
     }
+}
+
+#[test]
+fn bounds_changed_occurrences() {
+    let date = "2026-05-01T09:00:00Z".parse().expect("a time");
+    let changed = |message: String| ChangedOccurrence {
+        date,
+        title: None,
+        message,
+        url: None,
+        data: BTreeMap::new(),
+    };
+    let with = |changed_occurrences| ReminderData { changed_occurrences, ..reminder() };
+    let full = with(vec![changed("Half".to_owned()); MAX_CHANGED_OCCURRENCES]);
+    assert_eq!((full.check(&Bounds::REMINDER), full.check(&Bounds::READ)), (Ok(()), Ok(())));
+    let set = |entries: Vec<ChangedOccurrence>| {
+        refused(|data| data.changed_occurrences = entries, &Bounds::REMINDER)
+    };
+    assert_eq!(set(vec![changed("Half".to_owned()); 21]), "changedOccurrences");
+    assert_eq!(set(vec![changed("a".repeat(2_001))]), "message");
+
+    let content = reminder().content;
+    let of_date = content.clone().of_occurrence(date, &full.changed_occurrences);
+    assert_eq!(of_date.message, "Half");
+    let other = content.clone().of_occurrence(full.date, &full.changed_occurrences);
+    assert_eq!(other, content);
 }
 
 #[test]

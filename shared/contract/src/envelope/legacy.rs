@@ -53,6 +53,8 @@ pub(super) fn reminder(data: &Value) -> Result<ReminderData, String> {
         recurrence: None,
         snooze: None,
         acknowledged: None,
+        paused: false,
+        changed_occurrences: Vec::new(),
         content: content(fields)?,
     })
 }
@@ -72,6 +74,7 @@ pub(super) fn send(data: &Value, item_id: &ItemId) -> Result<SendData, String> {
             .ok_or_else(|| "date: must be in the years 0001 to 9999".to_owned())?,
         item_changed_at: None,
         as_of: None,
+        ended: None,
         content: content(fields)?,
     })
 }

@@ -162,6 +162,8 @@ fn message(number: u32) -> anyhow::Result<Message> {
             recurrence: None,
             snooze: None,
             acknowledged: None,
+            paused: false,
+            changed_occurrences: Vec::new(),
             content,
         },
     };

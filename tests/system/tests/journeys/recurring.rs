@@ -71,6 +71,9 @@ async fn sends_latest_of_missed_occurrences(bus: Bus) {
         assert_eq!(occurrence["reason"], if number < 3 { json!("MISSED") } else { json!(null) });
     }
     assert_eq!(suite.sandbox.captured().len(), 1);
+    for delivery in ada.wait_for_deliveries("suppressed", 3).await {
+        assert_eq!((&delivery["reason"], &delivery["title"]), (&json!("MISSED"), &json!("Drink")));
+    }
 }
 
 /// Moves the creation and the pending occurrence of a recurring reminder into the past, instead of
