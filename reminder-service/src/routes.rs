@@ -17,8 +17,10 @@ mod feed_limits;
 mod feeds;
 mod list;
 mod me;
+mod occurrence;
 mod occurrences;
 mod origin;
+mod pause;
 mod single;
 mod snooze;
 
@@ -106,9 +108,12 @@ fn described() -> (Router<AppState>, utoipa::openapi::OpenApi) {
         .routes(routes!(single::get, change::post, change::patch, single::delete))
         .routes(routes!(agenda::list))
         .routes(routes!(occurrences::of_reminder))
+        .routes(routes!(occurrence::patch))
         .routes(routes!(occurrences::preview))
         .routes(routes!(snooze::snooze))
         .routes(routes!(acknowledge::acknowledge))
+        .routes(routes!(pause::pause))
+        .routes(routes!(pause::resume))
         .routes(routes!(calendar::export))
         .routes(routes!(feeds::create, feeds::list))
         .routes(routes!(feeds::rotate))
@@ -123,8 +128,20 @@ fn described() -> (Router<AppState>, utoipa::openapi::OpenApi) {
     (routes, openapi)
 }
 
+/// An answer with a version.
+trait Versioned {
+    /// Version of the reminder.
+    fn version(&self) -> i64;
+}
+
+impl Versioned for ReminderAnswer {
+    fn version(&self) -> i64 {
+        Self::version(self)
+    }
+}
+
 /// Response of a use case that changes a reminder, with the entity tag of its version.
-fn respond_reminder(answer: Answer<ReminderAnswer>) -> Response {
+fn respond_reminder<A: Serialize + Versioned>(answer: Answer<A>) -> Response {
     let tag = match &answer {
         Answer::First(reminder) => Some((ETAG, entity_tag(reminder.version()))),
         Answer::Repeat(_) => None,

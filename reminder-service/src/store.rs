@@ -21,7 +21,7 @@ use crate::domain::reminder::Reminder;
 use row::Row;
 
 pub use addresses::{purge_addresses, record_address};
-pub use change::{delete, lock, update};
+pub use change::{delete, hold_off_erasure, lock, set_changed_occurrences, update};
 pub use create::{Created, NewReminder, create, create_many};
 pub use erase::erase;
 pub use feeds::{create_feed, feeds, revoke_feed, rotate_feed, user_of_feed, versions};
@@ -53,7 +53,10 @@ pub async fn get(
     let row = sqlx::query_as!(
         Row,
         r#"select id, date, time_zone, notify_offsets, recurrence as "recurrence: _",
-               acknowledged, snooze_date, snooze_until, channels, title, message, url,
+               acknowledged, acknowledged_at, snooze_date, snooze_until, late_dates,
+               late_placed_at, paused_at,
+               changed_occurrences as "changed_occurrences: _",
+               channels, title, message, url,
                data as "data: _", expires_after_minutes, priority, locale, version, created_at,
                updated_at, coalesce(scheduled_at, created_at) as "scheduled_at!", now() as "now!",
                0::int8 as "total!"

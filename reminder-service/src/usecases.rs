@@ -3,6 +3,7 @@
 
 mod accept_address;
 mod acknowledge_occurrence;
+mod change_occurrence;
 mod change_reminder;
 mod compute;
 mod create_feed;
@@ -17,6 +18,7 @@ mod import_calendar;
 mod list_agenda;
 mod list_by_next_delivery;
 mod optimistic_update;
+mod pause_reminder;
 mod rank;
 mod read_default_zone;
 mod read_pages;
@@ -34,6 +36,7 @@ use crate::{
 };
 
 pub use acknowledge_occurrence::acknowledge_occurrence;
+pub use change_occurrence::{change_following, change_occurrence};
 pub use change_reminder::change_reminder;
 pub use compute::TaskError;
 pub(crate) use compute::off_thread;
@@ -49,6 +52,7 @@ pub use import_calendar::{CalendarImport, Imported, import_calendar};
 pub use list_agenda::{AgendaEntry, AgendaPage, list_agenda};
 pub use list_by_next_delivery::{NextDeliveryPage, list_by_next_delivery};
 pub use optimistic_update::Updated;
+pub use pause_reminder::{pause_reminder, resume_reminder};
 pub use read_default_zone::read_default_zone;
 pub use read_pages::ReminderPages;
 pub use republish_reminders::{Problem, Progress, Republished, republish_reminders};

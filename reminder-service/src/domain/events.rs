@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::{
     caller::Origin,
-    reminder::{Details, Handled},
+    reminder::{Details, Handled, Reminder},
 };
 
 /// Builds `reminder:created`.
@@ -26,17 +26,23 @@ pub fn created(
     Ok(event(EventType::ReminderCreated, origin, id, data))
 }
 
+/// Builds `reminder:created` of a reminder that may have occurrences with other texts.
+///
+/// # Errors
+/// If a field is outside of the bounds that the other services accept.
+pub fn created_as(
+    origin: &Origin,
+    reminder: &Reminder,
+) -> Result<Event<ReminderData>, OutOfBounds> {
+    Ok(event(EventType::ReminderCreated, origin, reminder.id, data_of(reminder)?))
+}
+
 /// Builds `reminder:updated` with all fields of the reminder after the change.
 ///
 /// # Errors
 /// If a field is outside of the bounds that the other services accept.
-pub fn updated(
-    origin: &Origin,
-    id: Uuid,
-    details: &Details,
-    handled: Handled,
-) -> Result<Event<ReminderData>, OutOfBounds> {
-    Ok(event(EventType::ReminderUpdated, origin, id, data(details, handled)?))
+pub fn updated(origin: &Origin, reminder: &Reminder) -> Result<Event<ReminderData>, OutOfBounds> {
+    Ok(event(EventType::ReminderUpdated, origin, reminder.id, data_of(reminder)?))
 }
 
 /// Builds `reminder:deleted`.
@@ -69,8 +75,20 @@ fn event<D>(event_type: EventType, origin: &Origin, id: Uuid, data: D) -> Event<
     }
 }
 
-/// The data of a reminder, within the bounds that every consumer accepts.
-pub(super) fn data(details: &Details, handled: Handled) -> Result<ReminderData, OutOfBounds> {
+/// The data of a stored reminder, within the bounds that every consumer accepts.
+pub(super) fn data_of(reminder: &Reminder) -> Result<ReminderData, OutOfBounds> {
+    let data = data(&reminder.details, reminder.handled)?;
+    let changed_occurrences = reminder.changed_occurrences.iter().cloned().map(Into::into);
+    let data = ReminderData {
+        paused: reminder.paused_at.is_some(),
+        changed_occurrences: changed_occurrences.collect(),
+        ..data
+    };
+    data.check(&Bounds::REMINDER)?;
+    Ok(data)
+}
+
+fn data(details: &Details, handled: Handled) -> Result<ReminderData, OutOfBounds> {
     let data = ReminderData {
         date: details.schedule.date,
         notify_offsets: details.schedule.offsets.as_slice().to_vec(),
@@ -79,6 +97,8 @@ pub(super) fn data(details: &Details, handled: Handled) -> Result<ReminderData, 
             .snooze
             .map(|snooze| contract::Snooze { date: snooze.date, until: snooze.until }),
         acknowledged: handled.acknowledged,
+        paused: false,
+        changed_occurrences: Vec::new(),
         content: NotifyContent {
             channels: details.channels.as_slice().to_vec(),
             title: details.title.as_ref().map(|title| title.as_str().to_owned()),

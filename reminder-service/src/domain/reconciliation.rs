@@ -94,7 +94,7 @@ impl Difference {
         let occurred_at = reminder.updated_at.max(now - expiry);
         let (id, version) = (reminder.id.simple(), reminder.version);
         let identity = format!("reconciled\n{id}\n{version}\n{}", occurred_at.timestamp_micros());
-        let data = events::data(&reminder.details, reminder.handled)?;
+        let data = events::data_of(reminder)?;
         Ok(self.event(EventType::ReminderUpdated, &identity, occurred_at, version, data))
     }
 

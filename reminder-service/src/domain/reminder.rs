@@ -4,11 +4,16 @@ mod agenda;
 mod channels;
 mod conversions;
 mod given_time;
+mod listed_time;
+mod occurrence_edit;
+mod occurrence_texts;
 mod pairs;
+mod pause;
 mod ranking;
 mod recurrence;
 mod schedule;
 mod snooze_end;
+mod split;
 mod text;
 mod upcoming;
 
@@ -19,13 +24,17 @@ use uuid::Uuid;
 pub use agenda::{Agenda, Entry, Position, Range};
 pub use channels::{Channels, looks_like_an_address};
 pub use given_time::{GivenTime, InvalidDueDate};
+pub use occurrence_edit::{EditRefusal, OccurrenceEdit};
+pub use occurrence_texts::{ChangedOccurrence, TextChange, Texts};
 pub use pairs::Pairs;
+pub use pause::Paused;
 pub use ranking::{ByNextAt, NO_DELIVERY, NextAt, Ranking};
 pub use recurrence::{Fold, Gap, InvalidRecurrence, Recurrence};
 pub use schedule::{ExpiresAfter, NotifyOffsets, Schedule, Status, TimeZone, due_date, instant};
 pub use snooze_end::{InvalidSnoozeEnd, SnoozeEnd};
+pub use split::Following;
 pub use text::{Link, Locale, Message, Title};
-pub use upcoming::{NothingDelivered, Snooze, Upcoming};
+pub use upcoming::{LatePlacement, NothingDelivered, Snooze, Upcoming};
 
 /// Fault of one field of a request.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -99,6 +108,34 @@ pub struct Reminder {
     pub details: Details,
     /// Acknowledgement and snooze by the user.
     pub handled: Handled,
+    /// Occurrences that were placed when some of their deliveries had passed.
+    pub late_placements: Vec<LatePlacement>,
+    /// Occurrences whose texts differ from those of the others, in order.
+    pub changed_occurrences: Vec<ChangedOccurrence>,
+    /// Time from which on nothing is delivered; `None` if the reminder is not paused.
+    pub paused_at: Option<DateTime<Utc>>,
+}
+
+impl Reminder {
+    /// A reminder that is not stored yet.
+    #[must_use]
+    pub fn new(id: Uuid, following: Following) -> Self {
+        let Following { details, changed_occurrences } = following;
+        let [created_at, updated_at, scheduled_at] = [DateTime::UNIX_EPOCH; 3];
+        let (handled, late_placements, paused_at) = Default::default();
+        Self {
+            id,
+            version: 1,
+            created_at,
+            updated_at,
+            scheduled_at,
+            details,
+            handled,
+            late_placements,
+            changed_occurrences,
+            paused_at,
+        }
+    }
 }
 
 /// Acknowledgement and snooze of the latest occurrences.
@@ -106,6 +143,8 @@ pub struct Reminder {
 pub struct Handled {
     /// Occurrences up to this one are acknowledged.
     pub acknowledged: Option<DateTime<Utc>>,
+    /// Time of the last acknowledgement.
+    pub acknowledged_at: Option<DateTime<Utc>>,
     /// Occurrence that is delivered once more.
     pub snooze: Option<Snooze>,
 }

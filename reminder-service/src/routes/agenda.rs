@@ -17,7 +17,7 @@ use super::{
     occurrences::checked_limit,
 };
 use crate::{
-    domain::reminder::{InvalidField, Position, Title, instant},
+    domain::reminder::{InvalidField, Position, instant},
     usecases::{AgendaEntry, AgendaPage, list_agenda},
 };
 
@@ -70,7 +70,7 @@ pub(super) struct AgendaOccurrence {
     /// Due time of a snoozed occurrence before it was snoozed; `null` for other occurrences.
     #[serde(serialize_with = "optional_time")]
     snoozed_from: Option<DateTime<Utc>>,
-    /// Title of the reminder.
+    /// Title of the occurrence.
     title: Option<String>,
     /// Deliveries in the future, in order of time.
     deliveries: Vec<AgendaDelivery>,
@@ -91,6 +91,7 @@ impl From<AgendaEntry> for AgendaOccurrence {
     fn from(AgendaEntry { entry, reminder, deliveries }: AgendaEntry) -> Self {
         let at = entry.position.at;
         let local_at = Zone::from(reminder.details.schedule.time_zone).wall_clock(at);
+        let title = reminder.title_of(entry.snoozed_from.unwrap_or(at));
         let channels = reminder.details.channels.as_slice();
         let deliveries = deliveries.into_iter().flat_map(|deliver_at| {
             channels.iter().map(move |&channel| AgendaDelivery { deliver_at, channel })
@@ -101,7 +102,7 @@ impl From<AgendaEntry> for AgendaOccurrence {
             local_at,
             snoozed_from: entry.snoozed_from,
             deliveries: deliveries.collect(),
-            title: reminder.details.title.map(Title::into_string),
+            title: title.map(|title| title.as_str().to_owned()),
         }
     }
 }

@@ -63,13 +63,50 @@ pub(super) struct ReminderAnswer {
     priority: Priority,
     /// BCP 47 language of the surrounding texts.
     locale: Option<String>,
+    /// Occurrences whose texts differ from those of the reminder, in order.
+    changed_occurrences: Vec<ChangedOccurrenceAnswer>,
     /// Status.
     status: StatusWord,
+    /// Time from which on nothing is delivered; `null` unless the reminder is paused.
+    #[serde(serialize_with = "optional_time")]
+    paused_at: Option<DateTime<Utc>>,
     /// Time of the next delivery, including a snooze; `null` if there is none.
     #[serde(serialize_with = "optional_time")]
     next_at: Option<DateTime<Utc>>,
+    /// Time at which the latest occurrence was acknowledged, which tells one that is done from one
+    /// that was only sent; `null` if it was not, as from the next delivery of a later one on.
+    #[serde(serialize_with = "optional_time")]
+    acknowledged_at: Option<DateTime<Utc>>,
+    /// Time at which a snoozed occurrence is delivered once more; `null` if none is.
+    #[serde(serialize_with = "optional_time")]
+    snoozed_until: Option<DateTime<Utc>>,
     /// Version; it grows with each change, and the first is 1.
     version: i64,
+}
+
+/// An occurrence whose texts differ from those of the others.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = ChangedOccurrence)]
+pub(super) struct ChangedOccurrenceAnswer {
+    /// Due time.
+    #[serde(serialize_with = "time")]
+    at: DateTime<Utc>,
+    /// Title: one line.
+    title: Option<String>,
+    /// Message.
+    message: String,
+    /// Link that a tap opens.
+    url: Option<String>,
+    /// Key-value pairs of the client.
+    data: BTreeMap<String, String>,
+}
+
+impl From<reminder::ChangedOccurrence> for ChangedOccurrenceAnswer {
+    fn from(changed: reminder::ChangedOccurrence) -> Self {
+        let contract::ChangedOccurrence { date: at, title, message, url, data } = changed.into();
+        Self { at, title, message, url, data }
+    }
 }
 
 /// Status of a reminder.
@@ -81,6 +118,8 @@ pub(super) enum StatusWord {
     Scheduled,
     /// The time of the last delivery has passed.
     Completed,
+    /// Nothing is delivered until the reminder is resumed.
+    Paused,
 }
 
 impl From<Status> for StatusWord {
@@ -88,6 +127,7 @@ impl From<Status> for StatusWord {
         match status {
             Status::Scheduled => Self::Scheduled,
             Status::Completed => Self::Completed,
+            Status::Paused => Self::Paused,
         }
     }
 }
@@ -97,6 +137,7 @@ impl From<StatusWord> for Status {
         match word {
             StatusWord::Scheduled => Self::Scheduled,
             StatusWord::Completed => Self::Completed,
+            StatusWord::Paused => Self::Paused,
         }
     }
 }
@@ -110,13 +151,15 @@ impl ReminderAnswer {
 
 impl From<Seen<Reminder>> for ReminderAnswer {
     fn from(Seen { value: reminder, now }: Seen<Reminder>) -> Self {
-        let (status, next_at) = (reminder.status(now), reminder.next_at(now));
-        Updated { reminder, status, next_at }.into()
+        Updated::at(reminder, now).into()
     }
 }
 
 impl From<Updated> for ReminderAnswer {
-    fn from(Updated { reminder, status, next_at }: Updated) -> Self {
+    fn from(updated: Updated) -> Self {
+        let Updated { reminder, status, next_at, acknowledged_at, snoozed_until, .. } = updated;
+        let changed_occurrences =
+            reminder.changed_occurrences.into_iter().map(ChangedOccurrenceAnswer::from);
         let reminder::Details { schedule, channels, .. } = &reminder.details;
         Self {
             id: reminder.id.simple().to_string(),
@@ -138,8 +181,12 @@ impl From<Updated> for ReminderAnswer {
             expires_after_minutes: reminder.details.expires_after.minutes(),
             priority: reminder.details.priority,
             locale: reminder.details.locale.map(reminder::Locale::into_string),
+            changed_occurrences: changed_occurrences.collect(),
             status: status.into(),
+            paused_at: reminder.paused_at,
             next_at,
+            acknowledged_at,
+            snoozed_until,
             version: reminder.version,
         }
     }

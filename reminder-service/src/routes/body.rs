@@ -1,6 +1,7 @@
 //! Bodies with the fields of a reminder, and their conversion into domain types.
 
 mod new_reminder;
+mod occurrence_change;
 mod reminder_change;
 
 use contract::{Channel, Recurrence};
@@ -10,6 +11,7 @@ use utoipa::ToSchema;
 use crate::domain::reminder::{self, Channels, ExpiresAfter, InvalidField, NotifyOffsets};
 
 pub(super) use new_reminder::NewReminder;
+pub(super) use occurrence_change::OccurrenceChange;
 pub(super) use reminder_change::ReminderChange;
 
 /// Minutes before `date` at which it is delivered.

@@ -241,7 +241,7 @@ pub(super) async fn export(
     identity: Identity,
 ) -> Result<Response, ApiError> {
     let permit = state.exports.acquire(&identity.user_id)?;
-    let export = export_calendar(&state.resources, identity.user_id).await?;
+    let export = export_calendar(&state.resources, identity.user_id, true).await?;
     let mut response =
         streamed(permit, CONTENT_TYPE, move |writer: BodyWriter| write(export, writer));
     let disposition = HeaderValue::from_static("attachment; filename=\"reminders.ics\"");
@@ -251,7 +251,7 @@ pub(super) async fn export(
 
 /// Writes the file page by page.
 pub(super) async fn write(
-    CalendarExport { calendar, mut reminders }: CalendarExport,
+    CalendarExport { calendar, mut reminders, with_paused }: CalendarExport,
     mut writer: BodyWriter,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let calendar = Arc::new(calendar);
@@ -260,6 +260,7 @@ pub(super) async fn write(
         let calendar = Arc::clone(&calendar);
         let events = tokio::task::spawn_blocking(move || {
             page.into_iter()
+                .filter(|seen| with_paused || seen.value.paused_at.is_none())
                 .map(|seen| calendar.event(&Exported::from(seen.value)))
                 .collect::<String>()
         });

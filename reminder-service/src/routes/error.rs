@@ -7,7 +7,7 @@ use service::http::{ApiError, Reason};
 use crate::{
     domain::{
         caller::UnusableEmail,
-        reminder::{InvalidDueDate, InvalidField, InvalidRecurrence},
+        reminder::{EditRefusal, InvalidDueDate, InvalidField, InvalidRecurrence},
     },
     peers,
     usecases::{Error, TaskError},
@@ -47,7 +47,14 @@ impl From<Error> for ApiError {
             }
             Error::InvalidDueDate(error) => error.into(),
             Error::InvalidRecurrence(error) => error.into(),
-            Error::NothingDelivered(_) => Self::new(Reason::Conflict, message),
+            Error::NothingDelivered(_) | Error::Paused(_) => Self::new(Reason::Conflict, message),
+            Error::Edit(EditRefusal::Missing(_)) => Self::new(Reason::NotFound, message),
+            Error::Edit(EditRefusal::Recurrence(error)) => error.into(),
+            Error::Edit(EditRefusal::DueDate(error)) => error.into(),
+            Error::Edit(
+                EditRefusal::NoDeliveryAhead | EditRefusal::Acknowledged | EditRefusal::NotOfRule,
+            ) => Self::new(Reason::InvalidDueDate, message),
+            Error::Edit(_) => Self::new(Reason::Conflict, message),
             Error::OutOfBounds(_) => Self::invalid(message),
             Error::Event(error) => error.into(),
             Error::Idempotency(error) => error.into(),

@@ -40,8 +40,12 @@ pub(super) fn reminder() -> Value {
         "expiresAfterMinutes": 1440,
         "priority": "normal",
         "locale": null,
+        "changedOccurrences": [],
         "status": "scheduled",
+        "pausedAt": null,
         "nextAt": "2126-04-30T08:00:00.000Z",
+        "acknowledgedAt": null,
+        "snoozedUntil": null,
         "version": 1
     })
 }
@@ -71,6 +75,10 @@ pub(super) fn occurrences() -> Value {
         ]})
     };
     json!({"occurrences": [occurrence("2126-05-06"), occurrence("2126-05-20")]})
+}
+
+pub(super) fn occurrence_change() -> Value {
+    json!({"message": "Take the X-ray along, and the letter."})
 }
 
 pub(super) fn snooze() -> Value {

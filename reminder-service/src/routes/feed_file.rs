@@ -84,7 +84,7 @@ pub(super) async fn read(
         ([(header::CONTENT_TYPE, calendar::CONTENT_TYPE)], none).into_response()
     } else {
         let permit = state.exports.acquire_within(&user_id, PERMIT_WAIT).await?;
-        let export = export_calendar(&state.resources, user_id).await?;
+        let export = export_calendar(&state.resources, user_id, false).await?;
         streamed(permit, calendar::CONTENT_TYPE, move |writer| calendar::write(export, writer))
     };
     Ok(with_validators(response, &tag))

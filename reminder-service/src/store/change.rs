@@ -27,7 +27,10 @@ pub async fn lock(
     let row = sqlx::query_as!(
         Row,
         r#"select id, date, time_zone, notify_offsets, recurrence as "recurrence: _",
-               acknowledged, snooze_date, snooze_until, channels, title, message, url,
+               acknowledged, acknowledged_at, snooze_date, snooze_until, late_dates,
+               late_placed_at, paused_at,
+               changed_occurrences as "changed_occurrences: _",
+               channels, title, message, url,
                data as "data: _",
                expires_after_minutes, priority, locale, version, created_at, updated_at,
                coalesce(scheduled_at, created_at) as "scheduled_at!",
@@ -56,14 +59,21 @@ pub async fn update(
 ) -> Result<(i64, DateTime<Utc>), sqlx::Error> {
     let (details, message) = (&reminder.details, message.message());
     let snooze = reminder.handled.snooze;
+    let changed_occurrences = changed_occurrences_of(reminder);
+    let late = reminder.late_placements.iter().map(|placed| (placed.date, placed.placed_at));
+    let (late_dates, late_placed_at): (Vec<_>, Vec<_>) = late.unzip();
     let row = sqlx::query!(
         r#"with changed as (
                update reminders
                set date = $2, time_zone = $3, notify_offsets = $4, channels = $5, title = $6,
                    message = $7, url = $8, data = $9,
                    expires_after_minutes = $10, priority = $11, locale = $12,
-                   last_at = coalesce($13::timestamptz, 'infinity'), recurrence = $14,
-                   acknowledged = $15, snooze_date = $16, snooze_until = $17,
+                   last_at = case when $25::timestamptz is null
+                       then coalesce($13::timestamptz, 'infinity') else '-infinity' end,
+                   recurrence = $14, paused_at = $25,
+                   acknowledged = $15, acknowledged_at = $26, changed_occurrences = $27,
+                   snooze_date = $16, snooze_until = $17,
+                   late_dates = $23, late_placed_at = $24,
                    nothing_before = default,
                    scheduled_at = case when $22 then statement_timestamp() else scheduled_at end,
                    version = version + 1, updated_at = statement_timestamp()
@@ -98,10 +108,48 @@ pub async fn update(
         Json(&message.message.attributes) as _,
         interval(outbox::LEASE),
         is_rescheduled,
+        &late_dates,
+        &late_placed_at,
+        reminder.paused_at,
+        reminder.handled.acknowledged_at,
+        changed_occurrences as _,
     )
     .fetch_one(connection)
     .await?;
     Ok((row.version, row.updated_at))
+}
+
+/// Makes an erasure of a user wait until the transaction ends, as a creation does.
+///
+/// # Errors
+/// If the statement fails.
+pub async fn hold_off_erasure(
+    connection: &mut PgConnection,
+    user_id: &str,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!("select pg_advisory_xact_lock_shared(hashtextextended($1, 0))", user_id)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Stores the occurrences with other texts of a reminder that was just created.
+///
+/// # Errors
+/// If the statement fails.
+pub async fn set_changed_occurrences(
+    connection: &mut PgConnection,
+    reminder: &Reminder,
+) -> Result<(), sqlx::Error> {
+    let Some(changed) = changed_occurrences_of(reminder) else { return Ok(()) };
+    sqlx::query!(
+        "update reminders set changed_occurrences = $2 where id = $1",
+        reminder.id,
+        changed as _,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
 }
 
 /// Deletes one of a user's reminders and writes its event to the outbox in one statement. Returns
@@ -145,6 +193,12 @@ pub async fn delete(
 /// The rule in the form of the messages, in which it is also stored.
 pub(super) fn rule_of(details: &Details) -> Option<Json<contract::Recurrence>> {
     details.schedule.recurrence.clone().map(|recurrence| Json(recurrence.into()))
+}
+
+/// The occurrences with other texts in the form of the messages; `None` if there are none.
+fn changed_occurrences_of(reminder: &Reminder) -> Option<Json<Vec<contract::ChangedOccurrence>>> {
+    let changed = reminder.changed_occurrences.iter().cloned().map(Into::into);
+    Some(Json(changed.collect::<Vec<_>>())).filter(|changed| !changed.0.is_empty())
 }
 
 pub(super) fn channel_words(channels: &Channels) -> Vec<&'static str> {

@@ -51,32 +51,39 @@ pub async fn list(
     filter: &Filter,
     slice: Slice,
 ) -> Result<Page, sqlx::Error> {
-    let scheduled = filter.status.map(|status| status == Status::Scheduled);
+    let status = filter.status.map(Status::as_str);
     let rows = sqlx::query_as!(
         Row,
         r#"with page as (
                select * from reminders
                where user_id = $1 and id < $2
-                   and ($3::bool is null or (last_at > now()) = $3)
+                   and ($3::text is null or case $3 when 'scheduled' then last_at > now()
+                       when 'paused' then last_at = '-infinity'
+                       else last_at <= now() and last_at > '-infinity' end)
                        and ($4::timestamptz is null or date >= $4)
                        and ($5::timestamptz is null or date < $5)
                order by id desc offset $6 limit $7
            )
            select id, date, time_zone, notify_offsets, recurrence as "recurrence: _",
-               acknowledged, snooze_date, snooze_until, channels, title, message, url,
+               acknowledged, acknowledged_at, snooze_date, snooze_until, late_dates,
+               late_placed_at, paused_at,
+               changed_occurrences as "changed_occurrences: _",
+               channels, title, message, url,
                data as "data: _",
                expires_after_minutes, priority, locale, version, created_at, updated_at,
                coalesce(scheduled_at, created_at) as "scheduled_at!", now() as "now!",
                (select count(*) from reminders
                 where user_id = $1
-                   and ($3::bool is null or (last_at > now()) = $3)
+                   and ($3::text is null or case $3 when 'scheduled' then last_at > now()
+                       when 'paused' then last_at = '-infinity'
+                       else last_at <= now() and last_at > '-infinity' end)
                        and ($4::timestamptz is null or date >= $4)
                        and ($5::timestamptz is null or date < $5)
                ) as "total!"
            from page order by id desc"#,
         user_id,
         slice.before.unwrap_or(Uuid::max()),
-        scheduled,
+        status,
         filter.from,
         filter.to,
         i64::from(slice.offset),
@@ -100,15 +107,17 @@ pub async fn list(
 /// # Errors
 /// If the statement fails.
 pub async fn count(pool: &PgPool, user_id: &str, filter: &Filter) -> Result<i64, sqlx::Error> {
-    let scheduled = filter.status.map(|status| status == Status::Scheduled);
+    let status = filter.status.map(Status::as_str);
     sqlx::query_scalar!(
         r#"select count(*) as "count!" from reminders
            where user_id = $1
-               and ($2::bool is null or (last_at > now()) = $2)
+               and ($2::text is null or case $2 when 'scheduled' then last_at > now()
+                   when 'paused' then last_at = '-infinity'
+                   else last_at <= now() and last_at > '-infinity' end)
                    and ($3::timestamptz is null or date >= $3)
                    and ($4::timestamptz is null or date < $4)"#,
         user_id,
-        scheduled,
+        status,
         filter.from,
         filter.to,
     )
@@ -130,7 +139,10 @@ pub async fn page(
     let rows = sqlx::query_as!(
         Row,
         r#"select id, date, time_zone, notify_offsets, recurrence as "recurrence: _",
-               acknowledged, snooze_date, snooze_until, channels, title, message, url,
+               acknowledged, acknowledged_at, snooze_date, snooze_until, late_dates,
+               late_placed_at, paused_at,
+               changed_occurrences as "changed_occurrences: _",
+               channels, title, message, url,
                data as "data: _",
                expires_after_minutes, priority, locale, version, created_at, updated_at,
                coalesce(scheduled_at, created_at) as "scheduled_at!", now() as "now!",

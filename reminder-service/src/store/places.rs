@@ -53,7 +53,10 @@ pub async fn candidates(
     let rows = sqlx::query!(
         r#"select id, date, time_zone, notify_offsets,
                recurrence as "recurrence: Json<contract::Recurrence>",
-               acknowledged, snooze_date, snooze_until, channels, title, message, url,
+               acknowledged, acknowledged_at, snooze_date, snooze_until, late_dates,
+               late_placed_at, paused_at,
+               changed_occurrences as "changed_occurrences: Json<Vec<contract::ChangedOccurrence>>",
+               channels, title, message, url,
                data as "data: Json<BTreeMap<String, String>>",
                expires_after_minutes, priority, locale, version, created_at, updated_at,
                coalesce(scheduled_at, created_at) as "scheduled_at!", now() as "now!",
@@ -62,14 +65,16 @@ pub async fn candidates(
            where user_id = $1 and (nothing_before, id) > ($2, $3) 
                and ($4::timestamptz is null or last_at >= $4)
                and ($5::timestamptz is null or recurrence is not null or date < $5 or snooze_until < $5)
-               and ($6::bool is null or (last_at > now()) = $6)
+               and ($6::text is null or case $6 when 'scheduled' then last_at > now()
+                   when 'paused' then last_at = '-infinity'
+                   else last_at <= now() and last_at > '-infinity' end)
            order by nothing_before, id limit $7"#,
         user_id,
         after.0,
         after.1,
         choice.last_at,
         choice.to,
-        choice.status.map(|status| status == Status::Scheduled),
+        choice.status.map(Status::as_str),
         limit,
     )
     .fetch_all(pool)
@@ -87,8 +92,13 @@ pub async fn candidates(
             notify_offsets: row.notify_offsets,
             recurrence: row.recurrence,
             acknowledged: row.acknowledged,
+            acknowledged_at: row.acknowledged_at,
             snooze_date: row.snooze_date,
             snooze_until: row.snooze_until,
+            late_dates: row.late_dates,
+            late_placed_at: row.late_placed_at,
+            paused_at: row.paused_at,
+            changed_occurrences: row.changed_occurrences,
             channels: row.channels,
             title: row.title,
             message: row.message,

@@ -48,7 +48,10 @@ pub async fn get_many(
     let rows = sqlx::query_as!(
         Row,
         r#"select id, date, time_zone, notify_offsets, recurrence as "recurrence: _",
-               acknowledged, snooze_date, snooze_until, channels, title, message, url,
+               acknowledged, acknowledged_at, snooze_date, snooze_until, late_dates,
+               late_placed_at, paused_at,
+               changed_occurrences as "changed_occurrences: _",
+               channels, title, message, url,
                data as "data: _", expires_after_minutes, priority, locale, version, created_at,
                updated_at, coalesce(scheduled_at, created_at) as "scheduled_at!", now() as "now!",
                0::int8 as "total!"

@@ -7,8 +7,8 @@ use sqlx::types::Json;
 use uuid::Uuid;
 
 use crate::domain::reminder::{
-    Channels, Details, ExpiresAfter, Handled, Link, Locale, Message, NotifyOffsets, Pairs,
-    Recurrence, Reminder, Schedule, Snooze, TimeZone, Title,
+    ChangedOccurrence, Channels, Details, ExpiresAfter, Handled, LatePlacement, Link, Locale,
+    Message, NotifyOffsets, Pairs, Recurrence, Reminder, Schedule, Snooze, TimeZone, Title,
 };
 
 /// A value with the database's time at which it was read.
@@ -27,8 +27,13 @@ pub(super) struct Row {
     pub(super) notify_offsets: Vec<i32>,
     pub(super) recurrence: Option<Json<contract::Recurrence>>,
     pub(super) acknowledged: Option<DateTime<Utc>>,
+    pub(super) acknowledged_at: Option<DateTime<Utc>>,
     pub(super) snooze_date: Option<DateTime<Utc>>,
     pub(super) snooze_until: Option<DateTime<Utc>>,
+    pub(super) late_dates: Vec<DateTime<Utc>>,
+    pub(super) late_placed_at: Vec<DateTime<Utc>>,
+    pub(super) paused_at: Option<DateTime<Utc>>,
+    pub(super) changed_occurrences: Option<Json<Vec<contract::ChangedOccurrence>>>,
     pub(super) channels: Vec<String>,
     pub(super) title: Option<String>,
     pub(super) message: String,
@@ -75,7 +80,15 @@ impl Row {
         );
         let snooze =
             self.snooze_date.zip(self.snooze_until).map(|(date, until)| Snooze { date, until });
-        let handled = Handled { acknowledged: self.acknowledged, snooze };
+        // Of an acknowledgement of an earlier version only the change after it is known.
+        let acknowledged_at =
+            self.acknowledged.map(|_| self.acknowledged_at.unwrap_or(self.updated_at));
+        let handled = Handled { acknowledged: self.acknowledged, acknowledged_at, snooze };
+        let late = self.late_dates.into_iter().zip(self.late_placed_at);
+        let late_placements = late.map(|(date, placed_at)| LatePlacement { date, placed_at });
+        let changed_occurrences = self.changed_occurrences.map(|stored| stored.0);
+        let changed_occurrences =
+            changed_occurrences.into_iter().flatten().map(ChangedOccurrence::from_store);
         let details = Details {
             schedule,
             channels: channels.ok_or_else(|| unknown("channels"))?,
@@ -88,6 +101,17 @@ impl Row {
             locale: self.locale.map(Locale::from_store),
         };
         let Self { version, created_at, updated_at, scheduled_at, .. } = self;
-        Ok(Reminder { id, version, created_at, updated_at, scheduled_at, details, handled })
+        Ok(Reminder {
+            id,
+            version,
+            created_at,
+            updated_at,
+            scheduled_at,
+            details,
+            handled,
+            late_placements: late_placements.collect(),
+            changed_occurrences: changed_occurrences.collect(),
+            paused_at: self.paused_at,
+        })
     }
 }

@@ -28,5 +28,12 @@ pub async fn acknowledge_occurrence<A: Serialize>(
         let handled = reminder.acknowledge(now)?;
         Ok(Plan::handling(reminder, handled, now))
     };
-    update(resources, origin, key, Update { target, has_rule: false, plan }, answer).await
+    update(
+        resources,
+        origin,
+        key,
+        Update { target, has_rule: false, may_create: false, plan },
+        answer,
+    )
+    .await
 }

@@ -32,7 +32,8 @@ pub async fn change_reminder<A: Serialize>(
     let has_rule = change.recurrence.as_ref().is_some_and(Option::is_some);
     let caller = origin.caller.clone();
     let plan = move |seen| plan_change(seen, change.clone(), &caller);
-    update(resources, origin, key, Update { target, has_rule, plan }, answer).await
+    update(resources, origin, key, Update { target, has_rule, may_create: false, plan }, answer)
+        .await
 }
 
 fn plan_change(seen: Seen<Reminder>, change: Change, caller: &Caller) -> Result<Plan, Error> {
@@ -49,6 +50,9 @@ fn plan_change(seen: Seen<Reminder>, change: Change, caller: &Caller) -> Result<
         // A new schedule has other occurrences: acknowledgement and snooze of the old ones are
         // reset.
         after.handled = Handled::default();
+        after.late_placements.clear();
+        after.move_texts_from(before.details.schedule.time_zone);
+        after.drop_outdated_texts(now);
     }
     caller.check_channels(&after.details.channels)?;
     Ok(Plan::new(&before, after, now, is_rescheduled))

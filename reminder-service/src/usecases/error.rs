@@ -11,8 +11,8 @@ use crate::{
         caller::UnusableEmail,
         precondition::OtherVersion,
         reminder::{
-            InvalidDetails, InvalidDueDate, InvalidField, InvalidRecurrence, InvalidSnoozeEnd,
-            NothingDelivered,
+            EditRefusal, InvalidDetails, InvalidDueDate, InvalidField, InvalidRecurrence,
+            InvalidSnoozeEnd, NothingDelivered, Paused,
         },
     },
     peers,
@@ -77,6 +77,12 @@ pub enum Error {
     /// There is no occurrence to act on.
     #[error(transparent)]
     NothingDelivered(#[from] NothingDelivered),
+    /// The reminder is paused.
+    #[error(transparent)]
+    Paused(#[from] Paused),
+    /// The occurrence cannot be edited.
+    #[error(transparent)]
+    Edit(#[from] EditRefusal),
     /// A field is outside of the bounds that the other services accept.
     #[error(transparent)]
     OutOfBounds(#[from] OutOfBounds),

@@ -13,6 +13,8 @@ pub struct CalendarExport {
     pub calendar: Calendar,
     /// The newest 10,000 reminders.
     pub reminders: ReminderPages,
+    /// `false`: paused reminders are left out.
+    pub with_paused: bool,
 }
 
 /// Begins an export of the caller's reminders as a calendar file.
@@ -22,10 +24,11 @@ pub struct CalendarExport {
 pub async fn export_calendar(
     resources: &Resources,
     user_id: String,
+    with_paused: bool,
 ) -> Result<CalendarExport, Error> {
     let zones = store::zones(&resources.pool, &user_id, MAX_REMINDERS as i64).await?;
     let zones = zones.into_iter().map(|zone| (zone.time_zone, zone.first, zone.last));
     let calendar = Calendar::new(zones);
     let reminders = ReminderPages::new(resources.pool.clone(), user_id, MAX_REMINDERS);
-    Ok(CalendarExport { calendar, reminders })
+    Ok(CalendarExport { calendar, reminders, with_paused })
 }

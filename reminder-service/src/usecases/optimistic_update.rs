@@ -7,8 +7,13 @@
 //! updated in one transaction.
 
 use chrono::{DateTime, Utc};
+use contract::new_id;
 use serde::Serialize;
-use service::idempotency::{self, IdempotencyKey, Once, Start};
+use service::{
+    idempotency::{self, IdempotencyKey, Once, Start},
+    outbox::OutboxMessage,
+};
+use sqlx::PgConnection;
 
 use super::{
     Answer, Error, OK, Resources,
@@ -20,7 +25,7 @@ use crate::{
         caller::Origin,
         events,
         precondition::Target,
-        reminder::{Handled, Reminder, Status},
+        reminder::{Following, Handled, Reminder, Status},
     },
     store::{self, Seen, Unstamped},
 };
@@ -37,6 +42,27 @@ pub struct Updated {
     pub status: Status,
     /// Time of the next delivery; `None` if there is none.
     pub next_at: Option<DateTime<Utc>>,
+    /// Time at which the latest occurrence was acknowledged; `None` if it was not.
+    pub acknowledged_at: Option<DateTime<Utc>>,
+    /// Time at which a snoozed occurrence is delivered once more; `None` if none is.
+    pub snoozed_until: Option<DateTime<Utc>>,
+    /// Reminder that was created by the update.
+    pub created: Option<Box<Updated>>,
+}
+
+impl Updated {
+    /// Computes the state of a reminder at `now`.
+    #[must_use]
+    pub fn at(reminder: Reminder, now: DateTime<Utc>) -> Self {
+        Self {
+            status: reminder.status(now),
+            next_at: reminder.next_at(now),
+            acknowledged_at: reminder.acknowledged_at(now),
+            snoozed_until: reminder.snoozed_until(now),
+            created: None,
+            reminder,
+        }
+    }
 }
 
 /// An update of one reminder.
@@ -46,6 +72,8 @@ pub(super) struct Update<P> {
     pub(super) target: Target,
     /// `true` if the request contains a rule.
     pub(super) has_rule: bool,
+    /// `true` if the update may create a reminder.
+    pub(super) may_create: bool,
     /// Function that plans the change of the reminder that was read.
     pub(super) plan: P,
 }
@@ -55,6 +83,10 @@ pub(super) struct Update<P> {
 pub(super) struct Plan {
     updated: Updated,
     is_rescheduled: bool,
+    /// `true` if the reminder stays as it is, so that nothing is written.
+    is_repeat: bool,
+    /// Reminder to create.
+    following: Option<Following>,
     /// First instant at which the plan would be different.
     valid_until: Option<DateTime<Utc>>,
 }
@@ -69,9 +101,29 @@ impl Plan {
     ) -> Self {
         let valid_until =
             [before, &after].into_iter().filter_map(|reminder| reminder.next_change_at(now)).min();
-        let (status, next_at) = (after.status(now), after.next_at(now));
-        let updated = Updated { reminder: after, status, next_at };
-        Self { updated, is_rescheduled, valid_until }
+        let updated = Updated::at(after, now);
+        Self { updated, is_rescheduled, is_repeat: false, following: None, valid_until }
+    }
+
+    /// Plans a change that may have been made already.
+    pub(super) fn idempotent(
+        before: &Reminder,
+        after: Reminder,
+        now: DateTime<Utc>,
+        is_rescheduled: bool,
+    ) -> Self {
+        let is_repeat = *before == after;
+        Self { is_repeat, ..Self::new(before, after, now, is_rescheduled) }
+    }
+
+    /// Plans the split of a series.
+    pub(super) fn split(
+        before: &Reminder,
+        after: Reminder,
+        following: Option<Following>,
+        now: DateTime<Utc>,
+    ) -> Self {
+        Self { following, ..Self::new(before, after, now, false) }
     }
 
     /// Plans an acknowledgement or a snooze.
@@ -129,6 +181,10 @@ where
             Start::First(once) => once,
             Start::Repeat(replay) => return Ok(Answer::Repeat(replay)),
         };
+        if update.may_create {
+            // Before the row, as an erasure takes both locks.
+            store::hold_off_erasure(once.connection(), user_id).await?;
+        }
         let seen = store::lock(once.connection(), user_id, update.target.id).await?;
         let seen = seen.ok_or(Error::MissingReminder)?;
         update.target.check(seen.value.version)?;
@@ -162,18 +218,58 @@ async fn commit<A: Serialize>(
     plan: Plan,
     answer: impl FnOnce(Updated) -> A,
 ) -> Result<Answer<A>, Error> {
-    let Plan { mut updated, is_rescheduled, .. } = plan;
+    let Plan { mut updated, is_rescheduled, is_repeat, following, .. } = plan;
+    if is_repeat {
+        let answer = answer(updated);
+        once.commit(OK, Some(&answer)).await?;
+        return Ok(Answer::First(answer));
+    }
     let reminder = &mut updated.reminder;
-    let event = events::updated(origin, reminder.id, &reminder.details, reminder.handled)?;
+    let event = events::updated(origin, reminder)?;
     let message = Unstamped::of(&event)?;
     let (version, at) =
         store::update(once.connection(), reminder, is_rescheduled, &message).await?;
     (reminder.version, reminder.updated_at) = (version, at);
+    let mut messages = vec![message.stamped(at, version)];
+    if let Some(following) = following {
+        let (created, message) =
+            create_following(once.connection(), resources, origin, following).await?;
+        updated.created = Some(Box::new(created));
+        messages.push(message);
+    }
+    let has_created = updated.created.is_some();
     let answer = answer(updated);
     once.commit(OK, Some(&answer)).await?;
-    resources.relay_handle.after_commit([message.stamped(at, version)]);
+    if has_created {
+        resources.quota.invalidate(&origin.caller.user_id);
+        metrics::counter!("reminders_created_total").increment(1);
+    }
+    resources.relay_handle.after_commit(messages);
     metrics::counter!("reminders_updated_total").increment(1);
     Ok(Answer::First(answer))
+}
+
+/// Creates the reminder of the occurrences from a split on, and returns the message of its event.
+async fn create_following(
+    connection: &mut PgConnection,
+    resources: &Resources,
+    origin: &Origin,
+    following: Following,
+) -> Result<(Updated, OutboxMessage), Error> {
+    let user_id = &origin.caller.user_id;
+    let max = resources.quota.max();
+    let mut reminder = Reminder::new(new_id(), following);
+    let message = Unstamped::of(&events::created_as(origin, &reminder)?)?;
+    let new = [(reminder.id, &reminder.details, &message)];
+    let created = store::create_many(&mut *connection, user_id, &new, max).await?;
+    let created_at = match created.get(&reminder.id) {
+        Some(Some(created_at)) => *created_at,
+        Some(None) => return Err(Error::QuotaExceeded { max }),
+        None => return Err(Error::NoDeliveryAhead),
+    };
+    store::set_changed_occurrences(connection, &reminder).await?;
+    [reminder.created_at, reminder.updated_at, reminder.scheduled_at] = [created_at; 3];
+    Ok((Updated::at(reminder, created_at), message.stamped(created_at, 1)))
 }
 
 #[cfg(test)]

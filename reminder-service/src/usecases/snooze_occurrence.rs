@@ -30,9 +30,17 @@ pub async fn snooze_occurrence<A: Serialize>(
     answer: impl FnOnce(Updated) -> A,
 ) -> Result<Answer<A>, Error> {
     let plan = move |Seen { value: reminder, now }: Seen<Reminder>| {
+        reminder.check_not_paused()?;
         let zone = reminder.details.schedule.time_zone;
         let handled = reminder.snooze(now, end.at(now, zone)?)?;
         Ok(Plan::handling(reminder, handled, now))
     };
-    update(resources, origin, key, Update { target, has_rule: false, plan }, answer).await
+    update(
+        resources,
+        origin,
+        key,
+        Update { target, has_rule: false, may_create: false, plan },
+        answer,
+    )
+    .await
 }

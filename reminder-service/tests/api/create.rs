@@ -32,7 +32,11 @@ async fn applies_defaults_to_missing_fields() {
         "expiresAfterMinutes": 1440,
         "priority": "normal",
         "locale": null,
+        "changedOccurrences": [],
         "status": "scheduled",
+        "pausedAt": null,
+        "acknowledgedAt": null,
+        "snoozedUntil": null,
         "nextAt": date,
         "version": 1
     });
@@ -100,7 +104,11 @@ async fn keeps_all_given_fields() {
         "expiresAfterMinutes": 30,
         "priority": "high",
         "locale": "pt-BR",
+        "changedOccurrences": [],
         "status": "scheduled",
+        "pausedAt": null,
+        "acknowledgedAt": null,
+        "snoozedUntil": null,
         "nextAt": "2126-04-30T08:00:00.500Z",
         "version": 1
     });

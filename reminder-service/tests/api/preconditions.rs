@@ -6,13 +6,15 @@ use support::http::{Answer, Client};
 use crate::service::{Service, least};
 
 /// Every call that changes a reminder.
-async fn changes(client: &Client, path: &str) -> [Answer; 5] {
+async fn changes(client: &Client, path: &str) -> [Answer; 7] {
     let change = json!({"title": "Tea"});
     [
         client.patch(path, &change).await,
         client.post(path, &change).await,
         client.post(&format!("{path}/snooze"), &json!({"minutes": 5})).await,
         client.post(&format!("{path}/acknowledge"), &json!({})).await,
+        client.post(&format!("{path}/pause"), &json!({})).await,
+        client.post(&format!("{path}/resume"), &json!({})).await,
         client.delete(path).await,
     ]
 }

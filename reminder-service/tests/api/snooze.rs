@@ -34,6 +34,7 @@ async fn replaces_snooze_by_another() {
 
     assert!(first["nextAt"].as_str() < second["nextAt"].as_str(), "{first} {second}");
     assert_eq!((&second["nextAt"], &second["version"]), (&json!(until), &json!(3)));
+    assert_eq!((&second["snoozedUntil"], &second["acknowledgedAt"]), (&json!(until), &json!(null)));
     let shown = service.ada.get(&format!("{path}/occurrences")).await.expect(200).body;
     assert_eq!(
         shown["occurrences"][0]["deliveries"],
@@ -50,6 +51,8 @@ async fn cancels_deliveries_of_acknowledged_occurrence() {
     let done = service.ada.post(&format!("{path}/acknowledge"), &json!({})).await.expect(200).body;
 
     assert_eq!((&done["status"], &done["nextAt"]), (&json!("completed"), &json!(null)));
+    assert!(done["acknowledgedAt"].is_string() && done["snoozedUntil"].is_null(), "{done}");
+    assert_eq!(service.ada.get(&path).await.expect(200).body, done);
     let shown = service.ada.get(&format!("{path}/occurrences")).await.expect(200).body;
     assert_eq!(shown, json!({"occurrences": []}));
 }

@@ -165,6 +165,22 @@ fn not_received(error: &axum::Error) -> ApiError {
     json::body_fault("could not be received")
 }
 
+/// Two parameters of a path: an id (`None` if it is not a UUID), and a text as [`PathText`] reads
+/// one.
+#[derive(Debug, Clone)]
+pub struct PathIdAndText(pub Option<Uuid>, pub Option<String>);
+
+impl<S: Send + Sync> FromRequestParts<S> for PathIdAndText {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let texts = Path::<(String, String)>::from_request_parts(parts, state).await.ok();
+        let Some(Path((id, text))) = texts else { return Ok(Self(None, None)) };
+        let text = Some(text).filter(|text| !text.contains('\0'));
+        Ok(Self(Uuid::try_parse(&id).ok(), text))
+    }
+}
+
 /// A query string. All faulty parameters are named.
 #[derive(Debug)]
 pub struct Params<T>(pub T);

@@ -33,7 +33,8 @@ pub use body_memory::HeldMemory;
 pub use docs::openapi_routes;
 pub use export_limit::{ExportLimit, ExportPermit};
 pub use extract::{
-    Body, LenientBody, LenientParams, OptionalBody, Params, PathId, PathText, RawBody, RawJson,
+    Body, LenientBody, LenientParams, OptionalBody, Params, PathId, PathIdAndText, PathText,
+    RawBody, RawJson,
 };
 pub use faults::Faults;
 pub use identity::{Authenticator, Credentials, Identity};

@@ -48,6 +48,24 @@ fn origin() -> Origin {
     Origin { caller, traceparent: TRACE.parse().expect("a traceparent") }
 }
 
+/// A stored reminder with these details.
+fn reminder(details: Details) -> Reminder {
+    let [created_at, updated_at, scheduled_at] = [DateTime::UNIX_EPOCH; 3];
+    let (handled, late_placements, paused_at) = Default::default();
+    Reminder {
+        id: ID,
+        version: 1,
+        created_at,
+        updated_at,
+        scheduled_at,
+        details,
+        handled,
+        late_placements,
+        changed_occurrences: Vec::new(),
+        paused_at,
+    }
+}
+
 /// Message of an event as JSON, with a time, a version, and a placeholder for its random id.
 fn written<D: Serialize>(mut event: Event<D>, version: i64) -> Value {
     event.occurred_at = due_date("2026-04-20T12:00:00.123Z").expect("a time");
@@ -79,9 +97,13 @@ fn writes_updated_event_with_all_fields() {
         locale: None,
         ..details()
     };
-    let updated = updated(&origin(), ID, &plain, Handled::default()).expect("within bounds");
-    let written = written(updated, 2);
-    assert_eq!(written, golden(include_str!("../../../tests/golden/reminder-updated.json")));
+    let mut reminder = reminder(plain);
+    let event = updated(&origin(), &reminder).expect("within bounds");
+    let message = written(event, 2);
+    assert_eq!(message, golden(include_str!("../../../tests/golden/reminder-updated.json")));
+    reminder.paused_at = Some(reminder.created_at);
+    let paused = updated(&origin(), &reminder).expect("within bounds");
+    assert_eq!(written(paused, 3)["body"]["eventData"]["paused"], json!(true));
 }
 
 #[test]

@@ -101,6 +101,9 @@ impl Agenda {
 
 impl Ranking for Agenda {
     fn add(&mut self, reminder: &Reminder, now: DateTime<Utc>) {
+        if reminder.paused_at.is_some() {
+            return;
+        }
         let reminder_id = reminder.id;
         let snoozed = reminder.handled.snooze.filter(|snooze| snooze.until > now);
         if let Some(snooze) = snoozed {
@@ -131,9 +134,12 @@ impl Ranking for Agenda {
 
 impl Reminder {
     /// Returns a time before which the reminder has neither an occurrence nor a delivery after
-    /// `now`; `None` if it has no more.
+    /// `now`; `None` if it has no more, or is paused.
     #[must_use]
     pub fn nothing_before(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        if self.paused_at.is_some() {
+            return None;
+        }
         let occurrence = self.details.schedule.schedule().occurrences_after(now).next();
         let next = occurrence.into_iter().chain(self.next_at(now)).min()?;
         Some(next.checked_sub_signed(EDITIONS).unwrap_or(next))

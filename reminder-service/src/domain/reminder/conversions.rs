@@ -1,6 +1,33 @@
-//! Conversions between the recurrence of a reminder and that of the contract.
+//! Conversions between parts of a reminder and those of the contract.
 
-use super::{Fold, Gap, Recurrence};
+use super::{ChangedOccurrence, Fold, Gap, Link, Message, Pairs, Recurrence, Texts, Title};
+
+impl From<ChangedOccurrence> for contract::ChangedOccurrence {
+    fn from(changed: ChangedOccurrence) -> Self {
+        let ChangedOccurrence { date, texts } = changed;
+        Self {
+            date,
+            title: texts.title.map(Title::into_string),
+            message: texts.message.into_string(),
+            url: texts.url.map(Link::into_string),
+            data: texts.data.into_map(),
+        }
+    }
+}
+
+impl ChangedOccurrence {
+    /// An occurrence that was checked before it was stored.
+    #[must_use]
+    pub fn from_store(stored: contract::ChangedOccurrence) -> Self {
+        let texts = Texts {
+            title: stored.title.map(Title::from_store),
+            message: Message::from_store(stored.message),
+            url: stored.url.map(Link::from_store),
+            data: Pairs::from_store(stored.data),
+        };
+        Self { date: stored.date, texts }
+    }
+}
 
 impl From<Recurrence> for contract::Recurrence {
     fn from(recurrence: Recurrence) -> Self {

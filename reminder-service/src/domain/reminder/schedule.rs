@@ -43,6 +43,20 @@ pub enum Status {
     Scheduled,
     /// The time of the last delivery has passed.
     Completed,
+    /// Nothing is delivered until the reminder is resumed.
+    Paused,
+}
+
+impl Status {
+    /// Name of the status in answers and statements.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Scheduled => "scheduled",
+            Self::Completed => "completed",
+            Self::Paused => "paused",
+        }
+    }
 }
 
 impl Schedule {

@@ -1,6 +1,7 @@
 //! Upcoming deliveries of a reminder, and acknowledgement and snooze of its latest occurrence.
 
 use chrono::{DateTime, TimeDelta, Utc};
+use recurrence::Delivery;
 
 use super::{Handled, Reminder, Schedule, Status};
 
@@ -11,6 +12,15 @@ pub struct Snooze {
     pub date: DateTime<Utc>,
     /// Time at which it is delivered once more.
     pub until: DateTime<Utc>,
+}
+
+/// An occurrence that was restored or moved when some of its deliveries had passed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LatePlacement {
+    /// The occurrence.
+    pub date: DateTime<Utc>,
+    /// Time at which it got its place: earlier deliveries of it were never sent.
+    pub placed_at: DateTime<Utc>,
 }
 
 /// Error: no occurrence was delivered yet, so there is none to act on.
@@ -67,10 +77,13 @@ impl Schedule {
 }
 
 impl Reminder {
-    /// Time of the next delivery after `now`; `None` if there is none. A reminder that was created
-    /// when some of its offsets had passed has only the others.
+    /// Time of the next delivery after `now`; `None` if there is none, as in a pause. A reminder
+    /// that was created when some of its offsets had passed has only the others.
     #[must_use]
     pub fn next_at(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        if self.paused_at.is_some() {
+            return None;
+        }
         let scheduled = self
             .details
             .schedule
@@ -103,17 +116,22 @@ impl Reminder {
     /// Status at `now`.
     #[must_use]
     pub fn status(&self, now: DateTime<Utc>) -> Status {
-        if self.last_at().is_none_or(|last| last > now) {
+        if self.paused_at.is_some() {
+            Status::Paused
+        } else if self.last_at().is_none_or(|last| last > now) {
             Status::Scheduled
         } else {
             Status::Completed
         }
     }
 
-    /// Up to `limit` occurrences strictly after `from` that will be delivered. A snoozed one comes
-    /// first.
+    /// Up to `limit` occurrences strictly after `from` that will be delivered, none in a pause. A
+    /// snoozed one comes first.
     #[must_use]
     pub fn upcoming(&self, from: DateTime<Utc>, now: DateTime<Utc>, limit: usize) -> Vec<Upcoming> {
+        if self.paused_at.is_some() {
+            return Vec::new();
+        }
         let snoozed = self.handled.snooze.filter(|snooze| snooze.until > from.max(now));
         let snoozed = snoozed
             .map(|snooze| Upcoming { at: snooze.date, deliveries: vec![(None, snooze.until)] });
@@ -132,12 +150,30 @@ impl Reminder {
     /// # Errors
     /// If no occurrence was delivered yet.
     pub fn latest(&self, now: DateTime<Utc>) -> Result<DateTime<Utc>, NothingDelivered> {
-        let scheduled = self.details.schedule.schedule().latest(now);
+        let now = self.paused_at.map_or(now, |paused_at| paused_at.min(now));
+        let scheduled = self.latest_scheduled(now);
         let scheduled = scheduled.filter(|delivery| delivery.at > self.scheduled_at);
         let scheduled = scheduled.map(|delivery| (delivery.at, delivery.date));
         let snoozed = self.handled.snooze.filter(|snooze| snooze.until <= now);
         let snoozed = snoozed.map(|snooze| (snooze.until, snooze.date));
         scheduled.into_iter().chain(snoozed).max().map(|(_, date)| date).ok_or(NothingDelivered)
+    }
+
+    /// Latest delivery at or before an instant, other than those that had passed when their
+    /// occurrence was placed.
+    fn latest_scheduled(&self, mut until: DateTime<Utc>) -> Option<Delivery> {
+        let was_never_sent = |delivery: &Delivery| {
+            self.late_placements
+                .iter()
+                .any(|placed| placed.date == delivery.date && delivery.at <= placed.placed_at)
+        };
+        loop {
+            let latest = self.details.schedule.schedule().latest(until)?;
+            if !was_never_sent(&latest) {
+                return Some(latest);
+            }
+            until = latest.at - TimeDelta::milliseconds(1);
+        }
     }
 
     /// Snoozes the latest occurrence; an earlier snooze is replaced.
@@ -152,7 +188,8 @@ impl Reminder {
         let date = self.latest(now)?;
         // The snoozed occurrence and those after it are no longer acknowledged.
         let acknowledged = self.handled.acknowledged.filter(|acknowledged| *acknowledged < date);
-        Ok(Handled { acknowledged, snooze: Some(Snooze { date, until }) })
+        let acknowledged_at = self.handled.acknowledged_at.filter(|_| acknowledged.is_some());
+        Ok(Handled { acknowledged, acknowledged_at, snooze: Some(Snooze { date, until }) })
     }
 
     /// Acknowledges the latest occurrence: no further delivery of it, or of an earlier one, is
@@ -164,7 +201,26 @@ impl Reminder {
         let date = self.latest(now)?;
         let acknowledged = Some(self.handled.acknowledged.map_or(date, |before| before.max(date)));
         let snooze = self.handled.snooze.filter(|snooze| snooze.date > date && snooze.until > now);
-        Ok(Handled { acknowledged, snooze })
+        // A repeated acknowledgement keeps its time.
+        let known = self.handled.acknowledged_at.filter(|_| self.is_acknowledged(date));
+        Ok(Handled { acknowledged, acknowledged_at: known.or(Some(now)), snooze })
+    }
+
+    /// Time at which the latest occurrence was acknowledged; `None` if it was not, as from the next
+    /// delivery of a later occurrence on.
+    #[must_use]
+    pub fn acknowledged_at(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let at = self.handled.acknowledged_at?;
+        let schedule = self.details.schedule.schedule();
+        let next = schedule.unacknowledged_after(at, self.handled.acknowledged).next();
+        next.is_none_or(|next| next.at > now).then_some(at)
+    }
+
+    /// Time at which a snoozed occurrence is delivered once more; `None` if none is, as in a pause.
+    #[must_use]
+    pub fn snoozed_until(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let snooze = self.handled.snooze.filter(|_| self.paused_at.is_none())?;
+        Some(snooze.until).filter(|until| *until > now)
     }
 
     fn is_acknowledged(&self, date: DateTime<Utc>) -> bool {

@@ -175,7 +175,7 @@ impl ReminderChange {
 }
 
 /// Parses a field that may be left out, or be `null` to remove its value.
-fn optional<T>(
+pub(super) fn optional<T>(
     field: Option<Option<String>>,
     parse: impl FnOnce(String) -> Result<Option<T>, InvalidField>,
 ) -> Result<Option<Option<T>>, InvalidField> {
@@ -187,14 +187,14 @@ fn optional<T>(
 }
 
 /// Reads a field that may be left out but not be `null`.
-fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+pub(super) fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     deserializer: D,
 ) -> Result<Option<T>, D::Error> {
     T::deserialize(deserializer).map(Some)
 }
 
 /// Reads a field that may be left out, or be `null` to remove its value.
-fn clearable<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+pub(super) fn clearable<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     deserializer: D,
 ) -> Result<Option<Option<T>>, D::Error> {
     Option::deserialize(deserializer).map(Some)

@@ -11,6 +11,7 @@ mod faults;
 mod hostile;
 mod inbox;
 mod messages;
+mod occurrences;
 mod offsets;
 mod preferences;
 mod recurring;

@@ -27,6 +27,9 @@ fn reminder(number: u128, date: DateTime<Utc>, rrule: Option<&str>) -> Reminder 
         scheduled_at,
         details: Details { schedule: schedule.expect("a schedule"), ..details() },
         handled: Handled::default(),
+        late_placements: Vec::new(),
+        changed_occurrences: Vec::new(),
+        paused_at: None,
     }
 }
 
@@ -75,7 +78,8 @@ fn continues_after_entry_at_the_same_time() {
 fn shows_snooze_and_no_acknowledged_occurrence() {
     let mut series = reminder(1, hours(-24), Some("FREQ=DAILY"));
     let snooze = Snooze { date: hours(-24), until: hours(2) };
-    series.handled = Handled { acknowledged: Some(hours(24)), snooze: Some(snooze) };
+    series.handled =
+        Handled { acknowledged: Some(hours(24)), snooze: Some(snooze), ..Handled::default() };
     assert_eq!(agenda(from_now(), 2, &[series.clone()]), [(2, 1), (48, 1)]);
     // A snooze that is over has been delivered.
     series.handled.snooze = Some(Snooze { date: hours(-24), until: at(NOW) });

@@ -33,8 +33,19 @@ fn reminder(date: &str, offsets: &[i32], rrule: Option<&str>) -> Reminder {
         locale: None,
     };
     let [created_at, updated_at, scheduled_at] = [DateTime::UNIX_EPOCH; 3];
-    let handled = Handled::default();
-    Reminder { id: Uuid::nil(), version: 1, created_at, updated_at, scheduled_at, details, handled }
+    let (handled, late_placements) = Default::default();
+    Reminder {
+        id: Uuid::nil(),
+        version: 1,
+        created_at,
+        updated_at,
+        scheduled_at,
+        details,
+        handled,
+        late_placements,
+        changed_occurrences: Vec::new(),
+        paused_at: None,
+    }
 }
 
 #[test]
@@ -83,6 +94,24 @@ fn drops_offsets_and_snooze_when_acknowledged() {
     let mut daily = reminder("2026-05-01T08:00:00Z", &[0, 60], Some("FREQ=DAILY"));
     daily.handled = daily.acknowledge(now).expect("delivered");
     assert_eq!(daily.next_at(now), Some(at("2026-05-02T07:00:00Z")));
+}
+
+#[test]
+fn shows_acknowledgement_until_next_delivery() {
+    let mut daily = reminder("2026-05-01T08:00:00Z", &[0, 60], Some("FREQ=DAILY"));
+    let (first, again) = (at("2026-05-01T08:10:00Z"), at("2026-05-01T09:00:00Z"));
+    daily.handled = daily.acknowledge(first).expect("delivered");
+    daily.handled = daily.acknowledge(again).expect("delivered");
+    assert_eq!(daily.acknowledged_at(again), Some(first), "a repetition keeps the time");
+    let next = at("2026-05-02T07:00:00Z");
+    assert_eq!(daily.acknowledged_at(next - TimeDelta::seconds(1)), Some(first));
+    assert_eq!(daily.acknowledged_at(next), None);
+    daily.handled = daily.acknowledge(next).expect("delivered");
+    assert_eq!(daily.acknowledged_at(next), Some(next));
+    let until = next + TimeDelta::minutes(5);
+    daily.handled = daily.snooze(next, until).expect("delivered");
+    assert_eq!((daily.acknowledged_at(next), daily.snoozed_until(next)), (None, Some(until)));
+    assert_eq!(daily.snoozed_until(until), None);
 }
 
 #[test]
