@@ -23,6 +23,7 @@ mod alarms;
 mod component;
 mod conversions;
 mod default_title;
+mod defined;
 mod entry;
 mod gap_start;
 mod instances;

@@ -8,13 +8,14 @@ use super::{
     alarms::{self, Span},
     component::Component,
     default_title::Languages,
+    defined,
     gap_start::leave_gap,
     property::Property,
     recurring::{self, Clock},
-    shown, texts,
+    texts,
     times::{Moment, Shift, Stamp, duration},
     x_properties,
-    zones::{EntryZones, Named},
+    zones::EntryZones,
 };
 
 /// An event or a task before instances are merged into their series.
@@ -144,9 +145,8 @@ fn entry(
     let rule = recurring::rules(component).next();
     // A change of all later instances may have a rule of its own.
     let is_instance = is_instance && !(splits(component) && rule.is_some());
-    if rule.is_some() && !is_instance {
-        refuse_definition(property, zones)?;
-    }
+    // A rule in a zone that no known zone follows.
+    let definition = rule.filter(|_| !is_instance).and_then(|_| zones.definition_of(property));
     let repeats = rule.or_else(|| component.one("RDATE"));
     let recurs = repeats.is_some() && !is_instance;
     let zone = zone_of(start, zones, recurs);
@@ -161,6 +161,7 @@ fn entry(
     let mut alarms = alarms::read(component, span, zones);
     // Alarms of a task may be relative to its end, which is when it is due.
     if alarms.has_later
+        && definition.is_none()
         && let Some((end, shift)) = due_of_task(component, span)
     {
         clock.shift = shift;
@@ -176,7 +177,12 @@ fn entry(
         None
     } else {
         let start = written.unwrap_or_else(|| zone.wall_clock(date.unwrap_or(span.date)));
-        recurring::read(component, clock, start, zones, left_out)?
+        match definition {
+            Some(definition) => {
+                Some(defined::read(component, property, &definition, clock, zones, left_out)?)
+            }
+            None => recurring::read(component, clock, start, zones, left_out)?,
+        }
     };
     let (mut recurrence, clock) = match recurrence {
         Some((recurrence, clock)) => (Some(recurrence), clock),
@@ -218,17 +224,6 @@ fn rules_left_out(component: &Component) -> impl Iterator<Item = (usize, String)
         let name = &rule.name;
         let kind = if name == "RRULE" { "the rule (RRULE)" } else { name.as_str() };
         (rule.line, format!("{kind} of a single instance was left out"))
-    })
-}
-
-/// Refuses a rule in a zone that has no known name: a reminder could not follow its changes.
-fn refuse_definition(start: &Property, zones: &EntryZones<'_>) -> Result<(), Problem> {
-    let name = start.parameter("TZID");
-    let is_defined = |name: &&str| matches!(zones.named(name), Some(Named::Defined(_)));
-    name.filter(is_defined).map_or(Ok(()), |name| {
-        let reason =
-            format!("it recurs (RRULE) in a time zone that no known zone follows: {}", shown(name));
-        Err(Problem::new(start.line, reason))
     })
 }
 

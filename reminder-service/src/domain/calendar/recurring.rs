@@ -20,7 +20,7 @@ pub(super) const MAX_LISTED_DATES: usize = 1_000;
 /// Rules of one entry that are read.
 const MAX_RULES: usize = 20;
 /// Rule of a series of listed dates alone: its start, which iCalendar counts among its instances.
-const ONLY_START: &str = "FREQ=DAILY;COUNT=1";
+pub(super) const ONLY_START: &str = "FREQ=DAILY;COUNT=1";
 
 /// The wall clock of a series.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -173,13 +173,17 @@ impl Series<'_> {
 
 /// Dates of a series, each in the form of an exclusion.
 #[derive(Default)]
-struct Dates {
+pub(super) struct Dates {
     texts: Vec<String>,
     known: HashSet<String>,
 }
 
 impl Dates {
-    fn read(
+    /// Reads the dates of all properties of a name. Malformed ones are left out and reported.
+    ///
+    /// # Errors
+    /// If there are too many.
+    pub(super) fn read(
         name: &'static str,
         component: &Component,
         clock: Clock,
@@ -199,8 +203,13 @@ impl Dates {
         Ok(dates)
     }
 
+    /// The dates, each once, in the order in which they were added.
+    pub(super) fn into_texts(self) -> Vec<String> {
+        self.texts
+    }
+
     /// Adds dates that the list does not have; returns `false` if there are too many.
-    fn add_all(&mut self, texts: impl Iterator<Item = String>) -> bool {
+    pub(super) fn add_all(&mut self, texts: impl Iterator<Item = String>) -> bool {
         for text in texts {
             if self.known.insert(text.clone()) {
                 self.texts.push(text);

@@ -1,4 +1,5 @@
 mod alarms;
+mod definition_limits;
 mod definitions;
 mod exports;
 mod products;

@@ -233,7 +233,7 @@ impl<'a> Zones<'a> {
                 Some(zone) => format!("the time zone {name} is read as {zone}"),
                 None => format!(
                     "the time zone {name} is read by its definition, which no known zone follows: \
-                     single entries keep their instants"
+                     single entries, and series that end, keep their instants"
                 ),
             };
             notes.add(|| Note { line, uid: None, text });
@@ -280,6 +280,14 @@ impl EntryZones<'_> {
         let name = unquoted(name);
         let defined = || self.defined.get(&name.to_lowercase()).cloned();
         known(name, self.located).map(Named::Known).or_else(defined)
+    }
+
+    /// The definition of the zone that a property names, if no known zone follows it.
+    pub(super) fn definition_of(&self, property: &Property) -> Option<Rc<Definition>> {
+        match self.named(property.parameter("TZID")?)? {
+            Named::Defined(definition) => Some(definition),
+            Named::Known(_) => None,
+        }
     }
 
     /// Takes the work of a conversion by a definition; returns `false` if none is left.

@@ -89,6 +89,11 @@ impl Definition {
         first.map_or(0, |first| first.from)
     }
 
+    /// Local time of an instant.
+    pub(in crate::domain::calendar) fn local(&self, at: DateTime<Utc>) -> Option<NaiveDateTime> {
+        at.naive_utc().checked_add_signed(TimeDelta::try_seconds(self.offset_at(at))?)
+    }
+
     /// Changes of the offset after an instant, up to another; `None` if there are more than `most`.
     pub(super) fn changes(
         &self,
