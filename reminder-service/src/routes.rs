@@ -15,6 +15,7 @@ mod examples;
 mod feed_file;
 mod feed_limits;
 mod feeds;
+mod import;
 mod list;
 mod me;
 mod occurrence;
@@ -101,7 +102,7 @@ pub fn openapi() -> Result<String, serde_json::Error> {
 fn described() -> (Router<AppState>, utoipa::openapi::OpenApi) {
     let large = OpenApiRouter::new()
         .routes(routes!(bulk::create))
-        .routes(routes!(calendar::import))
+        .routes(routes!(import::import))
         .layer(DefaultBodyLimit::max(bulk::MAX_BODY_BYTES));
     let router = OpenApiRouter::with_openapi(Description::openapi())
         .routes(routes!(create::create, list::list))

@@ -4,9 +4,11 @@
 
 mod addresses;
 mod change;
+mod change_many;
 mod create;
 mod erase;
 mod feeds;
+mod imported;
 mod list;
 mod places;
 pub mod reconciliation;
@@ -22,9 +24,11 @@ use row::Row;
 
 pub use addresses::{purge_addresses, record_address};
 pub use change::{delete, hold_off_erasure, lock, set_changed_occurrences, update};
+pub use change_many::{ChangedReminder, update_many};
 pub use create::{Created, NewReminder, create, create_many};
 pub use erase::erase;
 pub use feeds::{create_feed, feeds, revoke_feed, rotate_feed, user_of_feed, versions};
+pub use imported::{counterparts, lock_imports, read_some, record_imports};
 pub use list::{Filter, Page, Slice, ZoneSpan, count, list, page, zones};
 pub use places::{Candidate, Choice, FIRST_PLACE, Moved, NEVER, Place, candidates, store_places};
 pub use row::Seen;

@@ -48,7 +48,7 @@ pub use erase_user::{Erased, erase_user};
 pub use error::Error;
 pub use export_calendar::{CalendarExport, MAX_REMINDERS as CALENDAR_REMINDERS, export_calendar};
 pub use export_user::{UserExport, export_user};
-pub use import_calendar::{CalendarImport, Imported, import_calendar};
+pub use import_calendar::{CalendarImport, Effect, EntryResult, Imported, Mode, import_calendar};
 pub use list_agenda::{AgendaEntry, AgendaPage, list_agenda};
 pub use list_by_next_delivery::{NextDeliveryPage, list_by_next_delivery};
 pub use optimistic_update::Updated;

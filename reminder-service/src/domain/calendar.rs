@@ -26,6 +26,7 @@ mod default_title;
 mod defined;
 mod entry;
 mod gap_start;
+mod identity;
 mod instances;
 mod lines;
 mod property;
@@ -46,6 +47,8 @@ use chrono::{DateTime, Utc};
 use contract::{Channel, Priority, Recurrence};
 
 pub use default_title::Languages;
+pub use entry::Version;
+pub use identity::{Counterpart, Digest, Identity, LastImport, Unchanged, identities};
 pub use read::{Defaults, needs_zone, read};
 pub use write::{Calendar, write};
 
@@ -54,6 +57,8 @@ pub const MAX_ENTRIES: usize = 1_000;
 
 /// Largest number of refusals, and of notes, in one answer; one more entry counts the others.
 const MAX_REPORTED: usize = 1_000;
+/// End of the UIDs of exported reminders, behind their ids.
+const OWN_DOMAIN: &str = "@reminders";
 /// Largest number of characters of a UID (RFC 7986 §5.3 recommends 255 bytes).
 const MAX_UID: usize = 1_000;
 
@@ -108,6 +113,8 @@ pub struct Entry {
     /// Instance of the series `uid` that the entry replaces, in the form of an exclusion; `None`
     /// for an independent entry.
     pub instance: Option<String>,
+    /// Version of the entry.
+    pub version: Version,
     /// When it is due; DTSTART of a recurring one.
     pub date: DateTime<Utc>,
     /// The IANA zone of its wall clock.

@@ -169,11 +169,14 @@ pub(super) fn calendar() -> Value {
 
 pub(super) fn import() -> Value {
     json!({
-        "imported": [
+        "created": [
             {"line": 4, "uid": "17@example.com", "id": "01979a3c7e2f7c41b1d1e0a5d2c3f4a5"}
         ],
+        "updated": [],
+        "unchanged": [],
         "refused": [],
-        "notes": []
+        "notes": [],
+        "totals": {"created": 1, "updated": 0, "unchanged": 0, "refused": 0, "notes": 0}
     })
 }
 

@@ -196,7 +196,9 @@ pub(super) fn rule_of(details: &Details) -> Option<Json<contract::Recurrence>> {
 }
 
 /// The occurrences with other texts in the form of the messages; `None` if there are none.
-fn changed_occurrences_of(reminder: &Reminder) -> Option<Json<Vec<contract::ChangedOccurrence>>> {
+pub(super) fn changed_occurrences_of(
+    reminder: &Reminder,
+) -> Option<Json<Vec<contract::ChangedOccurrence>>> {
     let changed = reminder.changed_occurrences.iter().cloned().map(Into::into);
     Some(Json(changed.collect::<Vec<_>>())).filter(|changed| !changed.0.is_empty())
 }

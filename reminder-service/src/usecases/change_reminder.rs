@@ -11,7 +11,7 @@ use crate::{
     domain::{
         caller::{Caller, Origin},
         precondition::Target,
-        reminder::{Change, Handled, Reminder, Status},
+        reminder::{Change, Reminder, Status},
     },
     store::Seen,
 };
@@ -47,12 +47,7 @@ fn plan_change(seen: Seen<Reminder>, change: Change, caller: &Caller) -> Result<
         if schedule.status(now) == Status::Completed {
             return Err(Error::NoDeliveryAhead);
         }
-        // A new schedule has other occurrences: acknowledgement and snooze of the old ones are
-        // reset.
-        after.handled = Handled::default();
-        after.late_placements.clear();
-        after.move_texts_from(before.details.schedule.time_zone);
-        after.drop_outdated_texts(now);
+        after.start_new_schedule(&before.details.schedule, now);
     }
     caller.check_channels(&after.details.channels)?;
     Ok(Plan::new(&before, after, now, is_rescheduled))

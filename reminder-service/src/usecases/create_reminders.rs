@@ -11,12 +11,16 @@ use uuid::Uuid;
 
 use super::{Answer, Error, OK, Resources, accept_address::accept_address};
 use crate::{
-    domain::{caller::Origin, events, reminder::Details},
+    domain::{
+        caller::Origin,
+        events,
+        reminder::{Channels, Details},
+    },
     store::{self, Unstamped},
 };
 
-/// Creates reminders once per idempotency key. `answer` makes the answer of the results, which are
-/// in the order of `reminders`; the answer is stored for the key.
+/// Creates reminders in one transaction and once per idempotency key. `answer` makes the answer of
+/// the results, which are in the order of `reminders`; the answer is stored for the key.
 ///
 /// # Errors
 /// [`Error`]: no reminder was created.
@@ -27,51 +31,11 @@ pub async fn create_reminders<A: Serialize>(
     reminders: Vec<Details>,
     answer: impl FnOnce(Vec<Result<Uuid, Error>>) -> A,
 ) -> Result<Answer<A>, Error> {
-    let reminders = reminders.into_iter().map(Ok).collect();
-    create_batch(resources, origin, key, reminders, |results| Batch::Commit(answer(results))).await
-}
-
-/// Decision about a batch whose reminders are written, with the answer.
-pub(super) enum Batch<A> {
-    /// Keep the reminders, and store the answer for the key.
-    Commit(A),
-    /// Create no reminder, and leave the key unused.
-    RollBack(A),
-}
-
-/// A reminder to create, with its event.
-struct Draft {
-    id: Uuid,
-    details: Details,
-    message: Unstamped,
-}
-
-impl Draft {
-    fn of(details: Details, origin: &Origin) -> Result<Self, Error> {
-        origin.caller.check_channels(&details.channels)?;
-        let id = new_id();
-        let message = Unstamped::of(&events::created(origin, id, &details)?)?;
-        Ok(Self { id, details, message })
-    }
-}
-
-/// Creates the valid reminders of a batch once per idempotency key. `decide` receives a result for
-/// each entry, in their order, and decides if they are kept.
-///
-/// # Errors
-/// [`Error`]: no reminder was created.
-pub(super) async fn create_batch<A: Serialize>(
-    resources: &Resources,
-    origin: &Origin,
-    key: Option<&IdempotencyKey>,
-    entries: Vec<Result<Details, Error>>,
-    decide: impl FnOnce(Vec<Result<Uuid, Error>>) -> Batch<A>,
-) -> Result<Answer<A>, Error> {
-    let draft = |entry: Result<_, _>| entry.and_then(|details| Draft::of(details, origin));
-    let drafts: Vec<_> = entries.into_iter().map(draft).collect();
+    let drafts: Vec<_> = reminders.into_iter().map(|details| Draft::of(details, origin)).collect();
     // Before the transaction begins, since this takes a connection of its own. A repeat is answered
     // even if the address is not accepted any more.
-    let accepted = accept_addresses(resources, origin, &drafts).await;
+    let channels = drafts.iter().flatten().map(Draft::channels);
+    let accepted = accept_addresses(resources, origin, channels).await;
     let user_id = &origin.caller.user_id;
     let mut once = match idempotency::once(&resources.pool, user_id, key).await? {
         Start::First(once) => once,
@@ -79,14 +43,8 @@ pub(super) async fn create_batch<A: Serialize>(
     };
     accepted?;
     let (results, messages) =
-        write(once.connection(), user_id, drafts, resources.quota.max()).await?;
-    let answer = match decide(results) {
-        Batch::Commit(answer) => answer,
-        Batch::RollBack(answer) => {
-            once.rollback().await?;
-            return Ok(Answer::First(answer));
-        }
-    };
+        write_drafts(once.connection(), user_id, drafts, resources.quota.max()).await?;
+    let answer = answer(results);
     once.commit(OK, Some(&answer)).await?;
     metrics::counter!("reminders_created_total").increment(messages.len() as u64);
     resources.quota.invalidate(user_id);
@@ -94,13 +52,33 @@ pub(super) async fn create_batch<A: Serialize>(
     Ok(Answer::First(answer))
 }
 
-/// Checks the e-mail address of the caller if a draft has the channel e-mail.
-async fn accept_addresses(
+/// A reminder to create, with its event.
+pub(super) struct Draft {
+    id: Uuid,
+    details: Details,
+    message: Unstamped,
+}
+
+impl Draft {
+    pub(super) fn of(details: Details, origin: &Origin) -> Result<Self, Error> {
+        origin.caller.check_channels(&details.channels)?;
+        let id = new_id();
+        let message = Unstamped::of(&events::created(origin, id, &details)?)?;
+        Ok(Self { id, details, message })
+    }
+
+    /// Channels of the reminder.
+    pub(super) fn channels(&self) -> &Channels {
+        &self.details.channels
+    }
+}
+
+/// Checks the e-mail address of the caller if some of the channels are e-mail.
+pub(super) async fn accept_addresses(
     resources: &Resources,
     origin: &Origin,
-    drafts: &[Result<Draft, Error>],
+    mut channels: impl Iterator<Item = &Channels> + Send,
 ) -> Result<(), Error> {
-    let mut channels = drafts.iter().flatten().map(|draft| &draft.details.channels);
     match channels.find(|channels| channels.contains(Channel::Email)) {
         Some(channels) => accept_address(resources, &origin.caller, channels).await,
         None => Ok(()),
@@ -109,7 +87,7 @@ async fn accept_addresses(
 
 /// Writes the valid drafts; returns a result for each draft, and the messages to publish after the
 /// commit.
-async fn write(
+pub(super) async fn write_drafts(
     connection: &mut PgConnection,
     user_id: &str,
     drafts: Vec<Result<Draft, Error>>,

@@ -33,7 +33,7 @@ async fn imports_valid_entries_and_names_others_by_line() {
         import(&service, "/reminders/import", file(&[WEEKLY, PAST, NEVER])).await.expect(200).body;
 
     assert_eq!(
-        (&answer["imported"][0]["line"], &answer["imported"][0]["uid"]),
+        (&answer["created"][0]["line"], &answer["created"][0]["uid"]),
         (&json!(4), &json!("1"))
     );
     let refused: Vec<_> = answer["refused"]
@@ -47,7 +47,7 @@ async fn imports_valid_entries_and_names_others_by_line() {
     assert_eq!(reasons, ["INVALID_DUEDATE", "INVALID_RECURRENCE"]);
     let message = answer["refused"][1]["message"].as_str().unwrap_or_default();
     assert!(message.contains("at least one occurrence"), "{answer}");
-    let id = answer["imported"][0]["id"].as_str().expect("an id");
+    let id = answer["created"][0]["id"].as_str().expect("an id");
     let shown =
         service.ada.get(&format!("/reminders/{id}/occurrences?limit=2")).await.expect(200).body;
     let at: Vec<_> = shown["occurrences"]
@@ -67,13 +67,13 @@ async fn imports_nothing_when_atomic_entry_is_refused() {
         .expect(200)
         .body;
     assert_eq!(
-        (&answer["imported"], answer["refused"].as_array().map(Vec::len)),
+        (&answer["created"], answer["refused"].as_array().map(Vec::len)),
         (&json!([]), Some(1))
     );
     assert_eq!((service.count("reminders").await, service.count("outbox").await), (0, 0));
     let answer =
         import(&service, "/reminders/import?atomic=true", file(&[WEEKLY])).await.expect(200).body;
-    assert_eq!(answer["imported"].as_array().map(Vec::len), Some(1));
+    assert_eq!(answer["created"].as_array().map(Vec::len), Some(1));
 }
 
 #[tokio::test]
@@ -113,7 +113,7 @@ async fn imports_exported_file_with_same_occurrences() {
 
     assert_eq!((&answer["refused"], &answer["notes"]), (&json!([]), &json!([])), "{answer}");
     let mut after = Vec::new();
-    for made in answer["imported"].as_array().expect("a list") {
+    for made in answer["created"].as_array().expect("a list") {
         after.push(occurrences(&service, made["id"].as_str().expect("an id")).await);
     }
     after.reverse();

@@ -11,6 +11,7 @@ mod default_zone;
 mod delete;
 mod feeds;
 mod idempotency;
+mod import;
 mod limits;
 mod list;
 mod local_times;

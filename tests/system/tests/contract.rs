@@ -274,7 +274,7 @@ impl TestService {
         let file =
             format!("BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:x\r\n{events}END:VCALENDAR\r\n");
         let answer = self.client.post_text("/reminders/import", "text/calendar", file).await;
-        answer.expect(200).body["imported"].as_array().expect("a list").len()
+        answer.expect(200).body["created"].as_array().expect("a list").len()
     }
 }
 

@@ -40,6 +40,23 @@ impl Entry {
             locale,
         })
     }
+
+    /// Fields of a stored reminder after an import of the entry, whose own fields are `details`:
+    /// what the entry does not state stays as it is.
+    #[must_use]
+    pub fn over(&self, stored: &Details, details: Details) -> Details {
+        let stored = stored.clone();
+        Details {
+            channels: self.channels.as_ref().map_or(stored.channels, |_| details.channels),
+            expires_after: self
+                .expires_after_minutes
+                .map_or(stored.expires_after, |_| details.expires_after),
+            priority: self.priority.map_or(stored.priority, |_| details.priority),
+            data: if self.data.is_empty() { stored.data } else { details.data },
+            locale: details.locale.or(stored.locale),
+            ..details
+        }
+    }
 }
 
 impl From<Reminder> for Exported {

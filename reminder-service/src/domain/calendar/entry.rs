@@ -35,17 +35,28 @@ pub(super) struct Candidate {
 
 /// Version of an entry: `SEQUENCE`, then `DTSTAMP` (RFC 5545 §3.8.7.4, §3.8.7.2).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Version {
-    sequence: u64,
-    stamp: Option<DateTime<Utc>>,
+pub struct Version {
+    /// Number of the revision; the first is 0.
+    pub sequence: i64,
+    /// Time of the revision, or of the export if the product knows no other.
+    pub stamp: Option<DateTime<Utc>>,
 }
 
 impl Version {
     fn of(component: &Component, zones: &EntryZones<'_>) -> Self {
         let sequence = component.one("SEQUENCE").and_then(|found| found.value.trim().parse().ok());
+        let sequence = sequence.map(|sequence: u64| i64::try_from(sequence).unwrap_or(i64::MAX));
         let stamp = component.one("DTSTAMP").and_then(|found| Moment::read(found, zones).ok());
         let stamp = stamp.and_then(|stamp| stamp.instant(zones.floating()));
         Self { sequence: sequence.unwrap_or_default(), stamp }
+    }
+
+    /// Returns whether another version is newer. Without both times, equal numbers do not say so.
+    #[must_use]
+    pub fn is_older_than(self, other: Self) -> bool {
+        let is_stamped_before =
+            self.stamp.zip(other.stamp).is_some_and(|(stamp, other)| stamp < other);
+        self.sequence < other.sequence || (self.sequence == other.sequence && is_stamped_before)
     }
 }
 
@@ -197,6 +208,7 @@ fn entry(
         line: component.line,
         uid: component.uid().map(str::to_owned),
         instance: None,
+        version: Version::of(component, zones),
         date: date.ok_or_else(out_of_range)?,
         time_zone: zone.name().to_owned(),
         recurrence,

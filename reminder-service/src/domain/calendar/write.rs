@@ -7,7 +7,7 @@ use contract::text::{is_blank, start};
 use icalendar::Property;
 use time_zone::Zone;
 
-use super::{Exported, vtimezone, x_properties};
+use super::{Exported, OWN_DOMAIN, vtimezone, x_properties};
 
 const PRODUCT: &str =
     concat!("-//Reminders that arrive//reminder-service ", env!("CARGO_PKG_VERSION"), "//EN");
@@ -116,7 +116,7 @@ fn zone_at(name: &str, date: DateTime<Utc>) -> Zone {
 }
 
 fn event(lines: &mut Lines, reminder: &Exported, zone: Zone) {
-    lines.property("UID", &[], format!("{}@reminders", reminder.id));
+    lines.property("UID", &[], format!("{}{OWN_DOMAIN}", reminder.id));
     lines.property("DTSTAMP", &[], utc(reminder.updated_at));
     lines.property("CREATED", &[], utc(reminder.created_at));
     lines.property("LAST-MODIFIED", &[], utc(reminder.updated_at));

@@ -4,7 +4,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use contract::bounds::MAX_CHANGED_OCCURRENCES;
 use time_zone::Zone;
 
-use super::{Details, EditRefusal, Link, Message, Pairs, Reminder, TimeZone, Title};
+use super::{
+    Details, EditRefusal, Handled, Link, Message, Pairs, Reminder, Schedule, TimeZone, Title,
+};
 
 /// Texts of a reminder or of one occurrence.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,8 +103,17 @@ impl Reminder {
         Ok(())
     }
 
+    /// Adapts what belongs to single occurrences after the schedule was changed. A new schedule has
+    /// other occurrences: acknowledgement and snooze of the old ones are reset.
+    pub fn start_new_schedule(&mut self, before: &Schedule, now: DateTime<Utc>) {
+        self.handled = Handled::default();
+        self.late_placements.clear();
+        self.move_texts_from(before.time_zone);
+        self.drop_outdated_texts(now);
+    }
+
     /// Keeps the texts of occurrences whose wall-clock times stay the same in another zone.
-    pub fn move_texts_from(&mut self, before: TimeZone) {
+    fn move_texts_from(&mut self, before: TimeZone) {
         let (before, zone) = (Zone::from(before), Zone::from(self.details.schedule.time_zone));
         if before.name() == zone.name() {
             return;

@@ -34,6 +34,8 @@ pub enum Reason {
     PreconditionFailed,
     /// 413: the body is too large.
     PayloadTooLarge,
+    /// 415: the body has another type than the call expects.
+    UnsupportedMediaType,
     /// 414: the URI is too long.
     UriTooLong,
     /// 431: the headers are too large or too many.
@@ -71,6 +73,7 @@ impl Reason {
             Self::Conflict => (StatusCode::CONFLICT, "CONFLICT"),
             Self::PreconditionFailed => (StatusCode::PRECONDITION_FAILED, "PRECONDITION_FAILED"),
             Self::PayloadTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "PAYLOAD_TOO_LARGE"),
+            Self::UnsupportedMediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "INVALID_REQUEST"),
             Self::UriTooLong => (StatusCode::URI_TOO_LONG, "INVALID_REQUEST"),
             Self::HeadersTooLarge => {
                 (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "INVALID_REQUEST")

@@ -50,11 +50,11 @@ async fn import(user: &TestUser, file: String) -> String {
     let answer =
         user.reminders.post_text("/reminders/import", "text/calendar", file).await.expect(200).body;
     assert_eq!(
-        (answer["imported"].as_array().map(Vec::len), &answer["refused"]),
+        (answer["created"].as_array().map(Vec::len), &answer["refused"]),
         (Some(1), &json!([])),
         "{answer}"
     );
-    answer["imported"][0]["id"].as_str().expect("an id").to_owned()
+    answer["created"][0]["id"].as_str().expect("an id").to_owned()
 }
 
 /// Returns the occurrences after a time, each with its offsets and times of delivery.

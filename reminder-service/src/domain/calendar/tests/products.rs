@@ -7,10 +7,10 @@ const MIXED: &str = "some alarms are by e-mail: each is delivered by e-mail and 
 
 macro_rules! file {
     ($name:literal) => {
-        read(
+        without_versions(read(
             include_bytes!(concat!("../../../../tests/fixtures/calendars/", $name)),
             default_zone(),
-        )
+        ))
     };
 }
 

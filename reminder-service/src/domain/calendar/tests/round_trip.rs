@@ -33,6 +33,7 @@ fn expected(reminder: &Exported) -> Entry {
         line: 0,
         uid: Some(format!("{}@reminders", exported.id)),
         instance: None,
+        version: Version::default(),
         date: exported.date,
         time_zone: exported.time_zone,
         recurrence: exported.recurrence,
