@@ -77,7 +77,6 @@ pub fn identities(entries: &[Entry]) -> Vec<Identity> {
 impl Identity {
     /// Returns the reason for which the entry leaves its reminder unchanged; `Continue` if the
     /// fields of both must be compared.
-    #[must_use]
     pub fn compare(&self, counterpart: &Counterpart) -> ControlFlow<Unchanged> {
         let known = match &counterpart.last_import {
             Some(last) if last.digest == self.digest => {

@@ -63,7 +63,7 @@ impl Changes {
         match action {
             Action::Keep { id, reason } => Ok(Step::Keep { id, is_recorded: reason.is_none() }),
             Action::Create(details) => {
-                self.drafts.push(Draft::of(details, origin));
+                self.drafts.push(Draft::of(*details, origin));
                 Ok(Step::Create)
             }
             Action::Update { after, is_rescheduled } => {

@@ -18,7 +18,7 @@ use crate::{
 #[derive(Debug)]
 pub(super) enum Action {
     /// A reminder is created.
-    Create(Details),
+    Create(Box<Details>),
     /// The reminder gets the fields of the entry.
     Update {
         /// The reminder after the update.
@@ -78,7 +78,7 @@ impl ImportedEntry {
         let stored = counterpart.and_then(|found| stored.remove(&found.reminder_id));
         let Some(Seen { value: before, now }) = stored else {
             caller.check_channels(&details.channels)?;
-            return Ok(Action::Create(details));
+            return Ok(Action::Create(Box::new(details)));
         };
         let mut after = before.clone();
         after.details = self.entry.over(&before.details, details);
