@@ -134,9 +134,9 @@ pub(super) struct ImportNote {
 ///
 /// Imports events and tasks with their rules, exclusions and alarms, at most 1,000. An entry that
 /// cannot be imported is refused with its line and a reason, and the others are imported; with
-/// `atomic=true`, nothing is changed if an entry is refused. Another import of the same file changes
-/// nothing: an entry is known by its UID. If it changed since, its reminder is updated, unless the
-/// entry is an older version (`SEQUENCE`, `DTSTAMP`).
+/// `atomic=true`, nothing is changed if an entry is refused. Another import of the same file
+/// changes nothing: an entry is known by its UID. If it changed since, its reminder is updated,
+/// unless the entry is an older version (`SEQUENCE`, `DTSTAMP`).
 #[utoipa::path(
     post,
     path = "/reminders/import",

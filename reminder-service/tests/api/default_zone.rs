@@ -211,12 +211,12 @@ async fn import(service: &Service, file: &str, query: &str) -> support::http::An
 async fn imports_floating_times_in_zone_of_preferences() {
     let (preferences, service) = Preferences::start(in_zone("Asia/Tokyo")).await;
     let answer = import(&service, FLOATING, "").await.expect(200).body;
-    let id = answer["imported"][0]["id"].as_str().expect("an id").to_owned();
+    let id = answer["created"][0]["id"].as_str().expect("an id").to_owned();
     let expected = ["2096-07-01T00:00:00.000Z", "2096-07-01T09:00:00", "Asia/Tokyo"];
     assert_eq!(shown(&service, &id).await, expected);
 
     preferences.set(json!({}));
     let answer = import(&service, FLOATING, "").await.expect(200).body;
-    let id = answer["imported"][0]["id"].as_str().expect("an id").to_owned();
+    let id = answer["updated"][0]["id"].as_str().expect("an id").to_owned();
     assert_eq!(shown(&service, &id).await[2], "UTC");
 }

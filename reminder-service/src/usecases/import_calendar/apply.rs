@@ -21,11 +21,11 @@ use crate::{
 pub(super) struct Changes {
     drafts: Vec<Result<Draft, Error>>,
     updates: Vec<ChangedReminder>,
-    /// What becomes of each entry.
+    /// Step of each entry, or its refusal.
     steps: Vec<Result<Step, Error>>,
 }
 
-/// What becomes of an entry: positions in the lists of [`Changes`], or the reminder that is kept.
+/// Step of an entry: it takes the next draft, its reminder is updated, or is kept.
 enum Step {
     Create,
     Update(Uuid),

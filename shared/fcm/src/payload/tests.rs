@@ -153,6 +153,26 @@ fn keeps_link_when_text_is_truncated_anyway() {
     assert!(sent["message"]["notification"]["body"].as_str().unwrap().len() >= MIN_TEXT_BYTES - 8);
 }
 
+/// Case F4.
+#[test]
+fn ends_text_at_whole_emoji_on_every_platform() {
+    let (flag, family) = ("🇩🇪", "👨‍👩‍👧‍👦");
+    let (title, body) = (flag.repeat(100), family.repeat(285));
+    let data = pairs(&[("a", &"v".repeat(1_999))]);
+    for platform in [Platform::Android, Platform::Ios, Platform::Web] {
+        let sent = json(platform, &Message { title: &title, body: &body, ..message(&data) });
+        let [shown, heading] =
+            ["body", "title"].map(|field| &sent["message"]["notification"][field]);
+        let (shown, heading) = (shown.as_str().unwrap(), heading.as_str().unwrap());
+        let kept = shown.strip_suffix('…').unwrap();
+        assert_eq!(kept, family.repeat(kept.len() / family.len()));
+        assert_eq!(heading, title);
+        let counted = ["notification", "data"].map(|part| sent["message"][part].to_string().len());
+        assert!(counted.iter().sum::<usize>() <= LIMIT_BYTES, "{counted:?}");
+        assert!(shown.len() > 2_000);
+    }
+}
+
 #[test]
 fn truncates_heading_when_it_is_too_long() {
     let (data, title) = (BTreeMap::new(), "€".repeat(80_000));
