@@ -49,7 +49,7 @@ pub async fn notifications(
                    'source', source, 'itemId', item_id, 'userEmail', user_email, 'version', version,
                    'state', state, 'date', wire_time(date), 'notifyOffsets', notify_offsets,
                    'recurrence', recurrence, 'acknowledged', wire_time(acknowledged),
-                   'content', content)::text as "json!"
+                   'content', content, 'changedOccurrences', changed_occurrences)::text as "json!"
                from notifications where id = any($1) order by id desc"#,
         ids,
     )

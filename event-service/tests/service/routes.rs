@@ -136,6 +136,10 @@ async fn exports_long_series_and_many_events_whole() {
     wait_until(LIMIT, async || service.client.get("/timeline/other").await.status == 200).await;
     let pool = service.database.pool().await;
     wait_for_partitions(&pool).await;
+    let own = r#"update notifications set
+        changed_occurrences = '[{"date": "2096-05-07T07:00:00Z", "message": "Own"}]'
+        where item_id = 'series'"#;
+    sqlx::query(own).execute(&pool).await.expect("changed");
     let made = "insert into occurrences (id, notification_id, due_at, state)
         select gen_random_uuid(), id, now() + n * interval '1 minute', 'sent' from notifications,
             generate_series(1, 650) as n
@@ -155,6 +159,8 @@ async fn exports_long_series_and_many_events_whole() {
         notification.and_then(|notification| notification["occurrences"].as_array()).map(Vec::len)
     };
     assert_eq!((occurrences("series"), occurrences("other")), (Some(651), Some(1)));
+    let texts = notifications.iter().map(|one| &one["changedOccurrences"][0]["message"]);
+    assert_eq!(texts.filter(|text| **text == "Own").count(), 1);
     assert_eq!(export["events"].as_array().map(Vec::len), Some(232));
     assert_eq!(export["truncated"], false);
     let nobody = service.get("/users/nobody/export").await;

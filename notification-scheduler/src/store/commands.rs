@@ -1,10 +1,12 @@
-//! Commands that event-service inserts for the notification topic.
+//! Commands for the notification topic: those that event-service inserts, and the records of ended
+//! occurrences.
 
 use std::time::Duration;
 
 use bus::{Message, attributes_in};
 use db::interval;
-use sqlx::PgExecutor;
+use service::outbox::OutboxMessage;
+use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
 
 /// Claims commands that nobody has leased, at most `limit` of them and `bytes` together (a single
@@ -46,6 +48,34 @@ pub async fn claim(
     .await?;
     let message = |body, attributes: &str| Message { body, attributes: attributes_in(attributes) };
     Ok(rows.into_iter().map(|row| (row.event_id, message(row.body, &row.attributes))).collect())
+}
+
+/// Inserts commands. A command whose id already exists is the same command and stays unchanged.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn insert(
+    connection: &mut PgConnection,
+    commands: &[OutboxMessage],
+) -> Result<(), sqlx::Error> {
+    if commands.is_empty() {
+        return Ok(());
+    }
+    let ids: Vec<Uuid> = commands.iter().map(|command| command.event_id).collect();
+    let bodies: Vec<&str> = commands.iter().map(|command| command.message.body.as_str()).collect();
+    let attributes: Vec<serde_json::Value> =
+        commands.iter().map(|command| serde_json::json!(command.message.attributes)).collect();
+    sqlx::query!(
+        "insert into commands (event_id, body, attributes)
+         select * from unnest($1::uuid[], $2::text[], $3::jsonb[])
+         on conflict (event_id) do nothing",
+        &ids,
+        &bodies as &[&str],
+        &attributes,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
 }
 
 /// Deletes commands that the topic accepted.

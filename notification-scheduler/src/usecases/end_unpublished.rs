@@ -1,23 +1,30 @@
-//! Ends occurrences that are not published: state, catalogue and outbox in one transaction.
+//! Ends occurrences that are not published: state, catalogue, outbox and the command that shows them
+//! to their users, in one transaction.
 
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
 use contract::{Event, OutcomeData};
 use service::outbox::{self, OutboxMessage};
 use sqlx::PgPool;
+use uuid::Uuid;
 
 use super::{Error, compute_next_occurrences, quarantine_unreadable::keep_pending};
 use crate::{
     domain::{
         claim::{Claimed, PublishStatus, leases},
-        events::{UnpublishedOutcome, ended},
+        events::{UnpublishedOutcome, ended, record},
         next_occurrences::no_longer_pending,
     },
-    store::outcomes,
+    store::{commands, outcomes},
 };
 
 const ACTION: &str = "end unpublished occurrences";
 
 /// Ends occurrences under their leases, adds the outcome to the catalogue and to the outbox, from
-/// which event-service's relay publishes it. Returns the number ended: an occurrence whose lease
+/// which event-service's relay publishes it, and commands the ledger to record those that expired
+/// or were missed. The commands are written with the end: a scheduler whose lease has passed on
+/// must record nothing, as the occurrence may still be sent. Returns the number ended: an occurrence whose lease
 /// has passed on is left to its new holder, and one whose recurrence rule cannot be read stays
 /// pending.
 ///
@@ -55,7 +62,23 @@ pub async fn end_unpublished(
     let messages: Result<Vec<OutboxMessage>, _> = events.iter().map(OutboxMessage::of).collect();
     let messages = messages.map_err(Error::of(ACTION))?;
     outbox::insert_unleased(&mut *transaction, &messages).await.map_err(Error::of(ACTION))?;
+    let records = records(&claims, &ended_at, outcome).map_err(Error::of(ACTION))?;
+    commands::insert(&mut transaction, &records).await.map_err(Error::of(ACTION))?;
     transaction.commit().await.map_err(Error::of(ACTION))?;
     keep_pending(pool, &staying_pending, PublishStatus::NotPublished).await?;
     Ok(events.len())
+}
+
+/// Commands to record the occurrences that ended. One whose message the topic can never accept has
+/// none, as its record would be as large.
+fn records(
+    claims: &[&Claimed],
+    ended_at: &HashMap<Uuid, DateTime<Utc>>,
+    outcome: UnpublishedOutcome,
+) -> Result<Vec<OutboxMessage>, serde_json::Error> {
+    if outcome == UnpublishedOutcome::Unpublishable {
+        return Ok(Vec::new());
+    }
+    let ended = claims.iter().filter(|claimed| ended_at.contains_key(&claimed.lease.id));
+    ended.map(|claimed| OutboxMessage::of(&record((*claimed).clone(), outcome))).collect()
 }

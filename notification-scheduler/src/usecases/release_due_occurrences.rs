@@ -72,12 +72,12 @@ impl Releaser {
         }
         let (missed, claimed) = self.split_superseded(claimed).await;
         if !missed.is_empty() {
-            self.record_and_end(missed, UnpublishedOutcome::Missed).await;
+            self.end(&missed.iter().collect::<Vec<_>>(), UnpublishedOutcome::Missed).await;
         }
         let (expired, due): (Vec<Claimed>, Vec<Claimed>) =
             claimed.into_iter().partition(|claimed| claimed.expired);
         if !expired.is_empty() {
-            self.record_and_end(expired, UnpublishedOutcome::Expired).await;
+            self.end(&expired.iter().collect::<Vec<_>>(), UnpublishedOutcome::Expired).await;
         }
         if due.is_empty() {
             return;
@@ -94,8 +94,7 @@ impl Releaser {
             );
             return;
         }
-        let send = |claimed: &Claimed| events::send(claimed.clone()).to_message();
-        let Some((claims, messages)) = encode(due, send) else { return };
+        let Some((claims, messages)) = encode(due) else { return };
         let began = Instant::now();
         let published = timeout(left, self.bus.publish(&self.topic, &messages)).await;
         let succeeded = matches!(published, Ok(Ok(_)));
@@ -206,33 +205,6 @@ impl Releaser {
         }
     }
 
-    /// Publishes occurrences as ended, so that their users see them, and ends those that the topic
-    /// accepted or can never accept. The others are claimed again.
-    async fn record_and_end(&self, claims: Vec<Claimed>, outcome: UnpublishedOutcome) {
-        let record = |claimed: &Claimed| events::record(claimed.clone(), outcome).to_message();
-        let Some((claims, messages)) = encode(claims, record) else { return };
-        let published = timeout(self.lease, self.bus.publish(&self.topic, &messages)).await;
-        let problem = match published {
-            Ok(Ok(results)) => {
-                let results = PublishResults::sort(claims, results);
-                if !results.refused.is_empty() {
-                    self.topic_failed("some entries were refused", results.refused.len());
-                    self.return_leases(&results.refused, PublishStatus::NotPublished).await;
-                }
-                let unpublishable = results.unpublishable.iter().map(|(claimed, _)| claimed);
-                let ended: Vec<&Claimed> = results.accepted.iter().chain(unpublishable).collect();
-                if !ended.is_empty() {
-                    self.end(&ended, outcome).await;
-                }
-                return;
-            }
-            Ok(Err(error)) => error.to_string(),
-            Err(_) => "no answer within the lease".to_owned(),
-        };
-        self.topic_failed(&problem, claims.len());
-        self.return_leases(&claims, PublishStatus::NotPublished).await;
-    }
-
     async fn end(&self, claims: &[&Claimed], outcome: UnpublishedOutcome) {
         match end_unpublished(&self.pool, claims, outcome).await {
             Ok(ended) => {
@@ -283,11 +255,10 @@ impl Releaser {
 }
 
 /// Encodes claims as messages, in the same order.
-fn encode(
-    due: Vec<Claimed>,
-    message: impl Fn(&Claimed) -> Result<Message, serde_json::Error>,
-) -> Option<(Vec<Claimed>, Vec<Message>)> {
-    match due.iter().map(message).collect::<Result<Vec<Message>, _>>() {
+fn encode(due: Vec<Claimed>) -> Option<(Vec<Claimed>, Vec<Message>)> {
+    let messages: Result<Vec<Message>, _> =
+        due.iter().map(|claimed| events::send(claimed.clone()).to_message()).collect();
+    match messages {
         Ok(messages) => Some((due, messages)),
         Err(error) => {
             tracing::error!(

@@ -68,6 +68,14 @@ impl TestService {
             async move { scheduler.run(shutdown).await }
         });
         wait_until(LIMIT, is_so).await;
+        wait_until(LIMIT, async || {
+            let commands: i64 = sqlx::query_scalar("select count(*) from commands")
+                .fetch_one(&self.pool)
+                .await
+                .expect("commands are counted");
+            if commands == 0 { Ok(()) } else { Err(format!("{commands} are not published")) }
+        })
+        .await;
         shutdown.cancel();
         running.await.expect("it ends");
         drain(&bus).await

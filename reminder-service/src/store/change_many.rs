@@ -46,7 +46,8 @@ pub async fn update_many(
                    expires_after_minutes int, priority text, locale text, last_at timestamptz,
                    paused_at timestamptz, acknowledged timestamptz, acknowledged_at timestamptz,
                    changed_occurrences jsonb, snooze_date timestamptz, snooze_until timestamptz,
-                   late_dates timestamptz[], late_placed_at timestamptz[], is_rescheduled bool, event_id uuid, body text, attributes jsonb)
+                   late_dates timestamptz[], late_placed_at timestamptz[], is_rescheduled bool,
+                   event_id uuid, body text, attributes jsonb)
            ), changed as (
                update reminders
                set date = new.date, time_zone = new.time_zone,

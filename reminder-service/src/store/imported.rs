@@ -37,11 +37,12 @@ pub async fn counterparts(
     let exported: Vec<Option<Uuid>> = entries.iter().map(|entry| entry.exported_id).collect();
     let rows = sqlx::query!(
         r#"select place as "place!", reminders.id, reminders.version, reminders.updated_at,
-               digest as "digest?", sequence as "sequence?", stamped_at
+               digest as "digest?", schedule_digest as "schedule_digest?", sequence as "sequence?", stamped_at
            from unnest($2::bytea[], $3::uuid[]) with ordinality as entry (key, exported, place)
            left join imported_entries as known on known.user_id = $1 and known.key = entry.key
            join reminders on reminders.id = coalesce(known.reminder_id, entry.exported)
                and reminders.user_id = $1
+           order by reminders.id
            for update of reminders"#,
         user_id,
         &keys as _,
@@ -53,8 +54,10 @@ pub async fn counterparts(
     for row in rows {
         let place = usize::try_from(row.place - 1).ok();
         if let Some(found) = place.and_then(|place| counterparts.get_mut(place)) {
-            let last_import = row.digest.zip(row.sequence).map(|(digest, sequence)| LastImport {
+            let last_import = row.digest.zip(row.schedule_digest).zip(row.sequence);
+            let last_import = last_import.map(|((digest, schedule_digest), sequence)| LastImport {
                 digest,
+                schedule_digest,
                 version: Version { sequence, stamp: row.stamped_at },
             });
             *found = Some(Counterpart {
@@ -108,16 +111,20 @@ pub async fn record_imports(
 ) -> Result<(), sqlx::Error> {
     let keys: Vec<&[u8]> = imports.iter().map(|(entry, _)| entry.key.as_slice()).collect();
     let digests: Vec<&[u8]> = imports.iter().map(|(entry, _)| entry.digest.as_slice()).collect();
+    let schedule_digests: Vec<&[u8]> =
+        imports.iter().map(|(entry, _)| entry.schedule_digest.as_slice()).collect();
     let ids: Vec<Uuid> = imports.iter().map(|(_, id)| *id).collect();
     let sequences: Vec<i64> = imports.iter().map(|(entry, _)| entry.version.sequence).collect();
     let stamps: Vec<_> = imports.iter().map(|(entry, _)| entry.version.stamp).collect();
     sqlx::query!(
-        "insert into imported_entries (user_id, key, reminder_id, digest, sequence, stamped_at)
-         select $1, key, id, digest, sequence, stamped_at
-         from unnest($2::bytea[], $3::uuid[], $4::bytea[], $5::int8[], $6::timestamptz[])
-             as import (key, id, digest, sequence, stamped_at)
+        "insert into imported_entries
+             (user_id, key, reminder_id, digest, sequence, stamped_at, schedule_digest)
+         select $1, key, id, digest, sequence, stamped_at, schedule_digest
+         from unnest($2::bytea[], $3::uuid[], $4::bytea[], $5::int8[], $6::timestamptz[],
+             $7::bytea[]) as import (key, id, digest, sequence, stamped_at, schedule_digest)
          on conflict (user_id, key) do update
          set reminder_id = excluded.reminder_id, digest = excluded.digest,
+             schedule_digest = excluded.schedule_digest,
              sequence = excluded.sequence, stamped_at = excluded.stamped_at",
         user_id,
         &keys as _,
@@ -125,6 +132,7 @@ pub async fn record_imports(
         &digests as _,
         &sequences,
         &stamps as _,
+        &schedule_digests as _,
     )
     .execute(connection)
     .await?;

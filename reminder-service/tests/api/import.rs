@@ -225,3 +225,44 @@ async fn says_how_to_send_a_file() {
     let message = wrong.body["error"]["message"].as_str().unwrap_or_default();
     assert!(message.starts_with("mode: "), "{message}");
 }
+
+#[tokio::test]
+async fn keeps_skipped_occurrence_when_only_text_changes() {
+    let service = Service::start().await;
+    let calendar = file(&[&SERIES]);
+    let id = id(&import(&service, "", &calendar).await, "created", 0);
+    let occurrence = format!("/reminders/{id}/occurrences/2096-05-14T07:00:00Z");
+    service.ada.patch(&occurrence, &json!({"skip": true})).await.expect(200);
+    let exdates = async || shown(&service, &id).await["recurrence"]["exdates"].clone();
+    let skipped = exdates().await;
+    assert_ne!(skipped, json!([]));
+
+    let corrected = calendar.replace("Tablets", "Drops");
+    assert_eq!(totals(&import(&service, "", &corrected).await), [0, 1, 0, 0]);
+    assert_eq!(
+        (shown(&service, &id).await["title"].clone(), exdates().await),
+        (json!("Drops"), skipped)
+    );
+
+    let moved = corrected.replace("T090000", "T100000");
+    assert_eq!(totals(&import(&service, "", &moved).await), [0, 1, 0, 0]);
+    assert_eq!(exdates().await, json!([]), "the calendar has another schedule");
+}
+
+#[tokio::test]
+async fn remembers_newest_version_of_same_entry() {
+    let service = Service::start().await;
+    let version = |sequence: u8, title: &str| {
+        file(&[&[
+            "UID:1",
+            "DTSTART:20960507T070000Z",
+            &format!("SEQUENCE:{sequence}"),
+            &format!("SUMMARY:{title}"),
+        ]])
+    };
+    let id = id(&import(&service, "", &version(0, "A")).await, "created", 0);
+    for file in [version(5, "A"), version(3, "B")] {
+        assert_eq!(totals(&import(&service, "", &file).await), [0, 0, 1, 0]);
+    }
+    assert_eq!(shown(&service, &id).await["title"], "A");
+}

@@ -27,8 +27,8 @@ const BYTES_PER_SECOND: u64 = 256 * 1024;
 /// Longest allowed waiting time while other users want a permit.
 const MAX_WAIT: Duration = Duration::from_secs(60);
 
-/// Shortest time between two looks for clients that read too slowly, while a request waits.
-const MIN_LOOK: Duration = Duration::from_millis(250);
+/// Shortest time between two checks for clients that read too slowly, while a request waits.
+const MIN_CHECK_INTERVAL: Duration = Duration::from_millis(250);
 
 /// Time for which a user whose permit was revoked cannot cause another one to be revoked.
 const SUSPENSION: Duration = Duration::from_secs(5 * 60);
@@ -192,16 +192,16 @@ impl ExportLimit {
                 Ok(permit) => return Ok(permit),
                 Err(refused) => refused,
             };
-            let look = self.until_overdue(Instant::now()).max(MIN_LOOK);
+            let check = self.until_overdue(Instant::now()).max(MIN_CHECK_INTERVAL);
             tokio::select! {
                 () = released => {}
-                () = tokio::time::sleep(look) => {}
+                () = tokio::time::sleep(check) => {}
                 () = tokio::time::sleep_until(deadline) => return Err(refused),
             }
         }
     }
 
-    /// Time after which a client may have read too slowly that has not until now.
+    /// Time until the next client may exceed its allowed waiting time.
     fn until_overdue(&self, now: Instant) -> Duration {
         let exports = locked(&self.exports);
         let left = exports.open.values().filter_map(|export| export.reading().left(now));

@@ -42,11 +42,12 @@ impl Entry {
     }
 
     /// Fields of a stored reminder after an import of the entry, whose own fields are `details`:
-    /// what the entry does not state stays as it is.
+    /// what the entry does not state stays as it is, and the schedule if `keeps_schedule`.
     #[must_use]
-    pub fn over(&self, stored: &Details, details: Details) -> Details {
+    pub fn over(&self, stored: &Details, details: Details, keeps_schedule: bool) -> Details {
         let stored = stored.clone();
         Details {
+            schedule: if keeps_schedule { stored.schedule } else { details.schedule },
             channels: self.channels.as_ref().map_or(stored.channels, |_| details.channels),
             expires_after: self
                 .expires_after_minutes

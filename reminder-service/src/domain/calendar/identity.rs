@@ -19,6 +19,8 @@ pub struct Identity {
     pub key: Digest,
     /// Digest of the fields.
     pub digest: Digest,
+    /// Digest of the fields that say when.
+    pub schedule_digest: Digest,
     /// Version.
     pub version: Version,
     /// Reminder that was exported as this entry, if this service exported it.
@@ -30,6 +32,8 @@ pub struct Identity {
 pub struct LastImport {
     /// Digest of the fields at that time.
     pub digest: Vec<u8>,
+    /// Digest of the fields that say when.
+    pub schedule_digest: Vec<u8>,
     /// Version at that time.
     pub version: Version,
 }
@@ -51,7 +55,10 @@ pub struct Counterpart {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unchanged {
     /// The entry is the same as at its last import. The user may have changed the reminder since.
-    SameEntry,
+    SameEntry {
+        /// `true` if the entry has a newer version than at its last import.
+        is_newer: bool,
+    },
     /// The reminder comes from a newer version of the entry.
     OlderVersion,
 }
@@ -69,18 +76,33 @@ pub fn identities(entries: &[Entry]) -> Vec<Identity> {
         let place = known.entry(base).or_default();
         let key = hash(&[&base, &place.to_be_bytes()]);
         *place += 1;
-        Identity { key, digest, version: entry.version, exported_id: exported_id(entry) }
+        Identity {
+            key,
+            digest,
+            schedule_digest: entry.schedule_digest(),
+            version: entry.version,
+            exported_id: exported_id(entry),
+        }
     };
     entries.iter().map(identity).collect()
 }
 
 impl Identity {
+    /// Returns `true` if the entry says the same times as at its last import, so that those of the
+    /// reminder, which its user may have changed since, stay.
+    #[must_use]
+    pub fn keeps_schedule(&self, counterpart: &Counterpart) -> bool {
+        let last = counterpart.last_import.as_ref();
+        last.is_some_and(|last| last.schedule_digest == self.schedule_digest)
+    }
+
     /// Returns the reason for which the entry leaves its reminder unchanged; `Continue` if the
     /// fields of both must be compared.
     pub fn compare(&self, counterpart: &Counterpart) -> ControlFlow<Unchanged> {
         let known = match &counterpart.last_import {
             Some(last) if last.digest == self.digest => {
-                return ControlFlow::Break(Unchanged::SameEntry);
+                let is_newer = last.version.is_older_than(self.version);
+                return ControlFlow::Break(Unchanged::SameEntry { is_newer });
             }
             Some(last) => last.version,
             // As the export writes it.
@@ -118,10 +140,16 @@ fn hash(parts: &[&[u8]]) -> Digest {
 impl Entry {
     /// Digest of the fields of the reminder.
     fn digest(&self) -> Digest {
-        let times = (self.date, &self.time_zone, &self.recurrence, &self.notify_offsets);
         let texts = (&self.title, &self.message, &self.url, &self.locale, &self.data);
         let delivery = (&self.channels, self.expires_after_minutes, self.priority);
-        hash(&[format!("{:?}", (times, texts, delivery)).as_bytes()])
+        let fields = format!("{:?}", (texts, delivery));
+        hash(&[&self.schedule_digest(), fields.as_bytes()])
+    }
+
+    /// Digest of the fields that say when the reminder is delivered.
+    fn schedule_digest(&self) -> Digest {
+        let schedule = (self.date, &self.time_zone, &self.recurrence, &self.notify_offsets);
+        hash(&[format!("{schedule:?}").as_bytes()])
     }
 }
 

@@ -44,7 +44,7 @@ pub struct TextChange {
 }
 
 impl Texts {
-    fn with(self, change: TextChange) -> Self {
+    pub(super) fn with(self, change: TextChange) -> Self {
         Self {
             title: change.title.unwrap_or(self.title),
             message: change.message.unwrap_or(self.message),
@@ -61,7 +61,7 @@ impl Details {
         (self.title, self.message, self.url, self.data) = (title, message, url, data);
     }
 
-    fn texts(&self) -> Texts {
+    pub(super) fn texts(&self) -> Texts {
         Texts {
             title: self.title.clone(),
             message: self.message.clone(),

@@ -15,8 +15,8 @@ const COMPARED: usize = 60;
 /// Most values of `COUNT` that are tried for the occurrences from the split on: it counts the two
 /// instants of a repeated time once.
 const MAX_COUNTS: u32 = 64;
-/// Just before an instant.
-const JUST: TimeDelta = TimeDelta::milliseconds(1);
+/// Smallest difference between two instants.
+const SMALLEST_STEP: TimeDelta = TimeDelta::milliseconds(1);
 
 /// Reminder of the occurrences from the split on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,7 +64,7 @@ impl Parts {
 }
 
 fn first_at_or_after(schedule: &DeliverySchedule, at: DateTime<Utc>) -> Option<DateTime<Utc>> {
-    schedule.occurrences_after(at - JUST).next()
+    schedule.occurrences_after(at - SMALLEST_STEP).next()
 }
 
 impl Schedule {
@@ -114,7 +114,11 @@ impl Schedule {
         }
         let following = self.starting(at, following)?;
         let of = |schedule: &Self| {
-            schedule.schedule().occurrences_after(at - JUST).take(COMPARED).collect::<Vec<_>>()
+            schedule
+                .schedule()
+                .occurrences_after(at - SMALLEST_STEP)
+                .take(COMPARED)
+                .collect::<Vec<_>>()
         };
         // The start gives the rule its time of day, which is another one next to a clock change.
         if of(self) != of(&following) || of(self).first() != Some(&at) {
@@ -167,7 +171,8 @@ impl Schedule {
             rule.rrule = parts.until(last);
         }
         let moved = self.starting(to, rule)?;
-        if first_at_or_after(moved.schedule(), DateTime::<Utc>::MIN_UTC + JUST) != Some(to) {
+        if first_at_or_after(moved.schedule(), DateTime::<Utc>::MIN_UTC + SMALLEST_STEP) != Some(to)
+        {
             return Err(EditRefusal::NotOfRule);
         }
         Ok(moved)
@@ -205,10 +210,16 @@ impl Reminder {
                 let mut following = self.clone();
                 following.details.schedule = schedule.continued_from(rule, at)?;
                 following.changed_occurrences.retain(|changed| changed.date >= at);
+                let named = following.changed_occurrences.iter_mut();
+                for changed in named.filter(|changed| changed.date == at) {
+                    changed.texts = changed.texts.clone().with(texts.clone());
+                }
                 if let Some(date) = date {
                     following.move_start(date.due_date(schedule.time_zone, None)?, now)?;
                 }
                 following.details.change_texts(texts.clone());
+                let of_reminder = following.details.texts();
+                following.changed_occurrences.retain(|changed| changed.texts != of_reminder);
                 let Reminder { details, changed_occurrences, .. } = following;
                 Some(Following { details, changed_occurrences })
             }

@@ -13,7 +13,12 @@ use super::{
     plan::Action,
 };
 use crate::{
-    domain::{calendar::Identity, caller::Origin, events, reminder::Channels},
+    domain::{
+        calendar::{Identity, Unchanged},
+        caller::Origin,
+        events,
+        reminder::Channels,
+    },
     store::{self, ChangedReminder, Unstamped},
 };
 
@@ -31,7 +36,7 @@ enum Step {
     Update(Uuid),
     Keep {
         id: Uuid,
-        /// `true` if its entry differs from that of the last import.
+        /// `true` if its entry or the version differs from that of the last import.
         is_recorded: bool,
     },
 }
@@ -61,7 +66,11 @@ impl Changes {
 
     fn step(&mut self, action: Action, origin: &Origin) -> Result<Step, Error> {
         match action {
-            Action::Keep { id, reason } => Ok(Step::Keep { id, is_recorded: reason.is_none() }),
+            Action::Keep { id, reason } => {
+                let is_recorded =
+                    matches!(reason, None | Some(Unchanged::SameEntry { is_newer: true }));
+                Ok(Step::Keep { id, is_recorded })
+            }
             Action::Create(details) => {
                 self.drafts.push(Draft::of(*details, origin));
                 Ok(Step::Create)

@@ -80,8 +80,9 @@ impl ImportedEntry {
             caller.check_channels(&details.channels)?;
             return Ok(Action::Create(Box::new(details)));
         };
+        let keeps_schedule = counterpart.is_some_and(|found| self.identity.keeps_schedule(found));
         let mut after = before.clone();
-        after.details = self.entry.over(&before.details, details);
+        after.details = self.entry.over(&before.details, details, keeps_schedule);
         if after.details == before.details {
             return Ok(Action::Keep { id: before.id, reason: None });
         }

@@ -3,8 +3,8 @@ use uuid::Uuid;
 
 use super::*;
 use crate::domain::reminder::{
-    Channels, ExpiresAfter, Fold, GivenTime, Message, NotifyOffsets, Pairs, TextChange, TimeZone,
-    due_date,
+    Channels, ExpiresAfter, Fold, GivenTime, Message, NotifyOffsets, Pairs, TextChange, Texts,
+    TimeZone, Title, due_date,
 };
 
 const NOW: &str = "2096-01-01T00:00:00Z";
@@ -149,4 +149,28 @@ fn refuses_split_that_changes_series() {
     assert_eq!(refused(&weekly, "2096-05-14T07:00:00Z", tuesday), EditRefusal::NotOfRule);
     let past = Some("2095-05-15T09:00:00");
     assert_eq!(refused(&weekly, "2096-05-14T07:00:00Z", past), EditRefusal::NoDeliveryAhead);
+}
+
+#[test]
+fn changes_texts_of_named_occurrence() {
+    let mut series = series("2096-07-02T06:00:00Z", rule("FREQ=DAILY"));
+    let own = |date: &str| ChangedOccurrence {
+        date: at(date),
+        texts: Texts {
+            title: Title::parse("Own".to_owned()).expect("a title"),
+            message: Message::parse("Own".to_owned()).expect("a message"),
+            url: None,
+            data: Pairs::default(),
+        },
+    };
+    let [named, later] = ["2096-07-04T06:00:00Z", "2096-07-06T06:00:00Z"];
+    series.changed_occurrences = vec![own(named), own(later)];
+    let (before, following) = split(&series, named, &change(None));
+    assert_eq!(before.changed_occurrences, []);
+    let texts: Vec<_> = following
+        .changed_occurrences
+        .iter()
+        .map(|changed| (changed.date, changed.texts.message.as_str()))
+        .collect();
+    assert_eq!(texts, [(at(named), "Half"), (at(later), "Own")]);
 }
