@@ -6,8 +6,6 @@ create table imported_entries (
     reminder_id uuid not null references reminders (id) on delete cascade,
     -- SHA-256 of the fields that were read from the file.
     digest      bytea not null,
-    -- SHA-256 of those that say when: a schedule that the user changed stays while the file has the same one.
-    schedule_digest bytea not null,
     -- SEQUENCE and DTSTAMP of the entry.
     sequence    bigint not null,
     stamped_at  timestamptz,

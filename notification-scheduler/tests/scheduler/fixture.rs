@@ -111,12 +111,6 @@ impl TestService {
     }
 }
 
-/// Number of occurrences to send, without those that are only recorded.
-pub(crate) fn sent(events: &[Envelope]) -> usize {
-    let is_sent = |event: &&Envelope| event.send().is_ok_and(|send| send.ended.is_none());
-    events.iter().filter(is_sent).count()
-}
-
 /// Takes everything out of the queue.
 pub(crate) async fn drain(bus: &SharedBus) -> Vec<Envelope> {
     let mut events = Vec::new();

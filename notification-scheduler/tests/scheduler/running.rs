@@ -8,7 +8,7 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use support::{http::Client, wait_until};
 use tokio_util::sync::CancellationToken;
 
-use crate::fixture::{TestService, bus, bus_with_queue, drain, occurrences, sent, test_service};
+use crate::fixture::{TestService, bus, bus_with_queue, drain, occurrences, test_service};
 
 const LIMIT: Duration = Duration::from_secs(30);
 
@@ -110,7 +110,7 @@ async fn ends_expired_without_publishing() {
         (service.count("state = 'suppressed'").await, service.count("state = 'released'").await),
         (3, 2)
     );
-    assert_eq!(sent(&drain(&bus).await), 2, "the others are only recorded");
+    assert_eq!(drain(&bus).await.len(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]

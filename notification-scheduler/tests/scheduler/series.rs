@@ -9,7 +9,7 @@ use notification_scheduler::usecases::mark_released::mark_released;
 use support::wait_until;
 use tokio_util::sync::CancellationToken;
 
-use crate::fixture::{TestService, drain, sent, test_service};
+use crate::fixture::{TestService, drain, test_service};
 
 const LIMIT: Duration = Duration::from_secs(20);
 
@@ -68,14 +68,6 @@ impl TestService {
             async move { scheduler.run(shutdown).await }
         });
         wait_until(LIMIT, is_so).await;
-        wait_until(LIMIT, async || {
-            let commands: i64 = sqlx::query_scalar("select count(*) from commands")
-                .fetch_one(&self.pool)
-                .await
-                .expect("commands are counted");
-            if commands == 0 { Ok(()) } else { Err(format!("{commands} are not published")) }
-        })
-        .await;
         shutdown.cancel();
         running.await.expect("it ends");
         drain(&bus).await
@@ -106,20 +98,18 @@ async fn sends_last_of_several_missed() {
     let events = service.run_until_ahead().await;
 
     let states = service.states().await;
-    let ended = |event: &contract::Envelope| event.send().expect("an occurrence").ended;
-    let (recorded, sent): (Vec<_>, Vec<_>) =
-        events.iter().partition(|event| ended(event).is_some());
     assert_eq!(
-        sent.iter().map(|event| event.event_type).collect::<Vec<_>>(),
+        events.iter().map(|event| event.event_type).collect::<Vec<_>>(),
         [EventType::NotificationSend],
         "{states:?}"
     );
-    assert_eq!(recorded.len(), 5, "their user sees them");
-    for event in recorded {
-        let send = event.send().expect("an occurrence");
-        assert_eq!(send.ended.as_deref(), Some("MISSED"));
-        assert_eq!(send.expires_at, send.due_at, "an earlier version does not send it");
-    }
+    let records = "select body::jsonb #>> '{eventData,ended}',
+        body::jsonb #>> '{eventData,expiresAt}' = body::jsonb #>> '{eventData,dueAt}'
+        from commands";
+    let records: Vec<(String, bool)> =
+        sqlx::query_as(records).fetch_all(&service.pool).await.expect("commands");
+    // Their user sees them, and an earlier version of the ledger does not send them.
+    assert_eq!(records, vec![("MISSED".to_owned(), true); 5]);
     let missed = states
         .iter()
         .filter(|state| state.1.as_deref() == Some("MISSED") && state.0 == "suppressed")
@@ -209,7 +199,7 @@ async fn marks_without_publishing_again_after_crash() {
         Some("sent"),
         "neither missed nor sent again: {states:?}"
     );
-    assert!(states.len() > 2 && sent(&events) == 1, "one for those that followed: {states:?}");
+    assert!(states.len() > 2 && events.len() == 1, "one for those that followed: {states:?}");
 }
 
 const NEWER_RULE: &str = "update notifications set recurrence = recurrence || '{\"exrules\": []}'";
@@ -258,7 +248,7 @@ async fn keeps_series_when_expired_and_unreadable() {
         let is_set_aside = async || {
             (service.count(quarantine).await == 1).then_some(()).ok_or("not quarantined".to_owned())
         };
-        assert_eq!(sent(&service.run_until(is_set_aside).await), 0);
+        assert_eq!(service.run_until(is_set_aside).await.len(), 0);
 
         service.run(KNOWN_RULE).await;
         service
