@@ -1,5 +1,5 @@
-//! Ends occurrences that are not published: state, catalogue, outbox and the command that shows them
-//! to their users, in one transaction.
+//! Ends occurrences that are not published: state, catalogue, outbox and the command that shows
+//! them to their users, in one transaction.
 
 use std::collections::HashMap;
 
@@ -24,9 +24,9 @@ const ACTION: &str = "end unpublished occurrences";
 /// Ends occurrences under their leases, adds the outcome to the catalogue and to the outbox, from
 /// which event-service's relay publishes it, and commands the ledger to record those that expired
 /// or were missed. The commands are written with the end: a scheduler whose lease has passed on
-/// must record nothing, as the occurrence may still be sent. Returns the number ended: an occurrence whose lease
-/// has passed on is left to its new holder, and one whose recurrence rule cannot be read stays
-/// pending.
+/// must record nothing, as the occurrence may still be sent. Returns the number ended: an
+/// occurrence whose lease has passed on is left to its new holder, and one whose recurrence rule
+/// cannot be read stays pending.
 ///
 /// # Errors
 /// When a statement fails; nothing is ended then.
