@@ -75,6 +75,7 @@ pub struct Scheduler {
     permits: Arc<Semaphore>,
     /// Largest number of occurrences claimed together.
     batch: usize,
+    lease: Duration,
 }
 
 impl Scheduler {
@@ -95,13 +96,15 @@ impl Scheduler {
             topic: backoff,
             permits: Arc::new(Semaphore::new(in_flight)),
             batch,
+            lease,
         }
     }
 
-    /// Returns `true` if the last publish succeeded.
+    /// Returns `true` unless the last publish failed. A failure counts for two leases: a scheduler
+    /// with work has published again by then, and one without work would never be ready again.
     #[must_use]
     pub fn topic_answers(&self) -> bool {
-        !self.topic.is_failing()
+        !self.topic.has_failed_within(self.lease * 2)
     }
 
     /// Runs until the token is cancelled, then waits for the batches in progress.

@@ -65,9 +65,15 @@ impl SharedBackoff {
     }
 
     /// Returns `true` if the last call failed.
-    #[must_use]
-    pub fn is_failing(&self) -> bool {
+    fn is_failing(&self) -> bool {
         self.failures.load(Ordering::Relaxed) > 0
+    }
+
+    /// Returns `true` if the last call failed, and less than `span` ago: an older failure of a
+    /// dependency that nobody has called since says nothing about it.
+    #[must_use]
+    pub fn has_failed_within(&self, span: Duration) -> bool {
+        self.is_failing() && self.since_last_failure().is_some_and(|since| since < span)
     }
 
     /// Returns the pause before the next call; none if the last one succeeded.
@@ -120,10 +126,12 @@ mod tests {
             pauses.push(backoff.pause().as_millis());
         }
         assert_eq!(pauses, [100, 200, 400, 800, 1_600, 2_000, 2_000]);
-        assert!(backoff.is_failing());
+        assert!(backoff.is_failing() && backoff.has_failed_within(Duration::MAX));
+        assert!(!backoff.has_failed_within(Duration::ZERO), "nobody has called it since");
 
         backoff.reset();
         assert_eq!((backoff.pause(), backoff.is_failing()), (Duration::ZERO, false));
+        assert!(!backoff.has_failed_within(Duration::MAX));
         assert!(backoff.since_last_failure().is_some());
     }
 }
