@@ -1,5 +1,5 @@
-//! Rules from public bug reports of calendar and reminder software, each with the right answer, and
-//! others of the same kinds.
+//! Rules from public bug reports of calendar and reminder software, each by its id in the
+//! collection of reports and with the right answer, and others of the same kinds.
 
 use chrono::{DateTime, Utc};
 use recurrence::{Fold, Gap, Refusal, Rule, Series, Zone};
@@ -36,6 +36,7 @@ const DEFAULT: (Gap, Fold) = (Gap::Shift, Fold::First);
 const SKIP: (Gap, Fold) = (Gap::Skip, Fold::First);
 const BOTH: (Gap, Fold) = (Gap::Shift, Fold::Both);
 
+/// Case R1.
 #[test]
 fn ends_on_whole_day_of_until() {
     let of = |hour: &str, days: [u32; 6]| days.map(|day| format!("2016-06-{day:02}T{hour}:00:00Z"));
@@ -48,6 +49,7 @@ fn ends_on_whole_day_of_until() {
     assert_occurs("2016-06-24T20:00:00-04:00", "America/New_York", rule, DEFAULT, &evening);
 }
 
+/// Case R2.
 #[test]
 fn ends_before_instant_of_until() {
     let expected = ["2019-04-03T13:00:00Z", "2019-04-10T13:00:00Z", "2019-04-17T13:00:00Z"];
@@ -55,6 +57,7 @@ fn ends_before_instant_of_until() {
     assert_occurs(start, zone, "FREQ=WEEKLY;UNTIL=20190424T125959Z", DEFAULT, &expected);
 }
 
+/// Cases R4 and R5.
 #[test]
 fn counts_no_day_that_does_not_exist() {
     for (start, rrule, expected) in [
@@ -83,6 +86,7 @@ fn counts_no_day_that_does_not_exist() {
     }
 }
 
+/// Case R5.
 #[test]
 fn chooses_earlier_of_day_30_and_last_day() {
     let expected = [
@@ -96,6 +100,7 @@ fn chooses_earlier_of_day_30_and_last_day() {
     assert_occurs("2026-01-30T08:00:00Z", "UTC", rule, DEFAULT, &expected);
 }
 
+/// Case R13.
 #[test]
 fn refuses_numbers_that_have_no_meaning() {
     for rrule in [
@@ -111,6 +116,7 @@ fn refuses_numbers_that_have_no_meaning() {
     }
 }
 
+/// Case R7.
 #[test]
 fn counts_no_skipped_time_of_daily_rule() {
     let (start, zone) = ("2017-03-25T02:30:00+01:00", "Europe/Vienna");
@@ -165,6 +171,7 @@ fn counts_no_skipped_time_of_other_rules() {
     }
 }
 
+/// Case R9.
 #[test]
 fn yields_each_hour_once_when_clock_goes_forward() {
     let expected = ["2017-03-26T00:30:00Z", "2017-03-26T01:30:00Z", "2017-03-26T02:30:00Z"];
@@ -193,6 +200,7 @@ fn counts_shifted_time_once_with_the_other() {
     assert_occurs(start, zone, "FREQ=MINUTELY;INTERVAL=45;COUNT=3", DEFAULT, &expected);
 }
 
+/// Case R9.
 #[test]
 fn yields_each_hour_once_when_clock_goes_back() {
     let expected = [

@@ -78,6 +78,20 @@ fn links_web_push_only_when_url_is_https() {
     assert_eq!(message["data"]["url"], "http://example.com/");
 }
 
+/// Case F2.
+#[test]
+fn keeps_url_of_any_scheme_in_data_f2() {
+    let data = BTreeMap::new();
+    for url in ["http://example.com/a", "HTTPS://EXAMPLE.com/b"] {
+        let message =
+            &json(Platform::Web, &Message { url: Some(url), ..message(&data) })["message"];
+        assert_eq!(message["data"]["url"], url);
+        // FCM refuses a message whose link is not https.
+        let link = message["webpush"]["fcm_options"]["link"].as_str();
+        assert!(link.is_none_or(|link| link.starts_with("https://")), "{link:?}");
+    }
+}
+
 #[test]
 fn ends_time_to_live_with_reminder() {
     let data = BTreeMap::new();
