@@ -28,6 +28,16 @@ fn knows_all_names_of_edition_2025b() {
     }
 }
 
+/// The library of zones ends a day before the year does.
+#[test]
+fn keeps_wall_clock_until_end_of_year_9999() {
+    let last = local("9999-12-31T23:01:00");
+    for name in ["Europe/Berlin", "America/New_York", "Pacific/Kiritimati"] {
+        let instant = zone(name).instant(last).expect("an instant");
+        assert_eq!(zone(name).wall_clock(instant), last, "{name}");
+    }
+}
+
 #[test]
 fn refuses_other_names() {
     for name in [

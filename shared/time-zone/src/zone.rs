@@ -86,14 +86,14 @@ impl Zone {
         Some(self.0.rules.to_offset(at).seconds().into())
     }
 
-    /// Returns the wall-clock time of an instant; of one outside the years that have any, its time
-    /// in UTC.
+    /// Returns the wall-clock time of an instant. The first and last offsets of the years that have
+    /// one hold before and after them.
     #[must_use]
     pub fn wall_clock(self, at: DateTime<Utc>) -> NaiveDateTime {
-        let offset = Timestamp::from_second(at.timestamp()).map(|at| self.0.rules.to_offset(at));
-        let local =
-            offset.ok().and_then(|offset| at.naive_utc().checked_add_signed(length(offset)));
-        local.unwrap_or_else(|| at.naive_utc())
+        let (first, last) = (Timestamp::MIN.as_second(), Timestamp::MAX.as_second());
+        let offset = self.offset_at(at.timestamp().clamp(first, last));
+        let length = TimeDelta::seconds(offset.unwrap_or(0));
+        at.naive_utc().checked_add_signed(length).unwrap_or_else(|| at.naive_utc())
     }
 }
 
