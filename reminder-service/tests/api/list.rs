@@ -76,6 +76,30 @@ async fn keeps_cursor_stable_during_changes() {
     assert_eq!(seen, made);
 }
 
+/// Case P5.
+#[tokio::test]
+async fn pages_through_reminders_of_one_bulk_call_p5() {
+    let service = Service::start().await;
+    let entries: Vec<_> = (0..25).map(|_| least()).collect();
+    let body = json!({"reminders": entries});
+    let answer = service.ada.post("/reminders/bulk", &body).await.expect(200).body;
+    let results = answer["results"].as_array().expect("results");
+    let mut made: Vec<_> =
+        results.iter().map(|result| result["id"].as_str().expect("an id").to_owned()).collect();
+    let (mut seen, mut query) = (Vec::new(), "?limit=7".to_owned());
+    loop {
+        let part = list(&service.ada, &query).await;
+        seen.extend(ids(&part));
+        let Some(cursor) = part["nextCursor"].as_str() else { break };
+        query = format!("?limit=7&cursor={cursor}");
+        service.ada.delete(&format!("/reminders/{}", seen[seen.len() - 1])).await.expect(200);
+        service.make(&least()).await;
+    }
+    seen.sort_unstable();
+    made.sort_unstable();
+    assert_eq!(seen, made);
+}
+
 #[tokio::test]
 async fn filters_by_status_and_date() {
     let service = Service::start().await;

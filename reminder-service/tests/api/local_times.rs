@@ -149,3 +149,29 @@ async fn snoozes_until_local_time() {
 
     assert_eq!(answer["nextAt"], wire(until));
 }
+
+/// Case R11.
+#[tokio::test]
+async fn knows_old_and_new_names_of_zones_r11() {
+    let service = Service::start().await;
+    for (zone, instant) in [
+        ("Europe/Kyiv", "2096-07-02T06:00:00.000Z"),
+        ("Europe/Kiev", "2096-07-02T06:00:00.000Z"),
+        ("Asia/Kolkata", "2096-07-02T03:30:00.000Z"),
+        ("Asia/Calcutta", "2096-07-02T03:30:00.000Z"),
+        ("America/Argentina/Buenos_Aires", "2096-07-02T12:00:00.000Z"),
+        ("America/Buenos_Aires", "2096-07-02T12:00:00.000Z"),
+        ("US/Pacific", "2096-07-02T16:00:00.000Z"),
+        ("America/Coyhaique", "2096-07-02T12:00:00.000Z"),
+        ("Asia/Saigon", "2096-07-02T02:00:00.000Z"),
+        ("Etc/GMT+5", "2096-07-02T14:00:00.000Z"),
+    ] {
+        let id = service.make(&local("2096-07-02T09:00:00", json!({"timeZone": zone}))).await;
+        let reminder = service.ada.get(&format!("/reminders/{id}")).await.expect(200).body;
+        assert_eq!(shown(&reminder), [instant, "2096-07-02T09:00:00", zone]);
+        let series = json!({"timeZone": zone, "recurrence": {"rrule": "FREQ=DAILY"}});
+        let body = local("2096-07-02T09:00:00", series);
+        let answer = service.ada.post("/reminders/preview?limit=1", &body).await.expect(200).body;
+        assert_eq!(answer["occurrences"][0]["at"], instant, "{zone}");
+    }
+}

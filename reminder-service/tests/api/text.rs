@@ -39,6 +39,7 @@ async fn sends(client: &Client, path: &str, body: String) -> Answer {
     client.post_text(path, JSON, body).await
 }
 
+/// Case P1.
 #[tokio::test]
 async fn refuses_texts_that_cannot_be_stored() {
     let service = Service::start().await;
@@ -69,6 +70,7 @@ async fn refuses_texts_that_cannot_be_stored() {
     assert_eq!(service.count("reminders").await, 1);
 }
 
+/// Case P1.
 #[tokio::test]
 async fn refuses_paths_and_queries_that_cannot_be_stored() {
     let service = Service::start().await;
@@ -98,6 +100,7 @@ async fn refuses_paths_and_queries_that_cannot_be_stored() {
     }
 }
 
+/// Case P1.
 #[tokio::test]
 async fn imports_calendars_with_unstorable_characters() {
     let service = Service::start().await;
@@ -145,6 +148,28 @@ async fn refuses_title_without_visible_character() {
     }
 }
 
+/// Case P2.
+#[tokio::test]
+async fn refuses_control_characters_in_each_text_p2() {
+    let service = Service::start().await;
+    for (field, text) in [
+        ("message", json!({"message": "a\u{7}b\u{1b}[31mc\u{fffd}\u{ffff}"})),
+        ("message", json!({"message": "a\u{7}b"})),
+        ("message", json!({"message": "b\u{1b}[31mc"})),
+        ("message", json!({"message": "c\u{ffff}"})),
+        ("title", json!({"title": "a\u{8}b"})),
+        ("data", json!({"data": {"key": "a\u{b}b"}})),
+    ] {
+        let body = least_with(merged(json!({"channels": ["email", "push"]}), text));
+        let answer = service.ada.post("/reminders", &body).await.expect(400);
+        assert_eq!(answer.body["error"]["details"][0]["field"], field, "{body}");
+    }
+    let id = service.make(&least_with(json!({"message": "a\u{fffd}\tb\nc"}))).await;
+    let reminder = service.ada.get(&format!("/reminders/{id}")).await.expect(200).body;
+    assert_eq!(reminder["message"], "a\u{fffd}\tb\nc");
+}
+
+/// Case I1.
 #[tokio::test]
 async fn keeps_users_apart_byte_by_byte() {
     let service = Service::start().await;
