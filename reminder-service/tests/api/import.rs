@@ -264,3 +264,35 @@ async fn remembers_newest_version_of_same_entry() {
     }
     assert_eq!(shown(&service, &id).await["title"], "A");
 }
+
+#[tokio::test]
+async fn refuses_import_that_others_change_each_time() {
+    let service = Service::start().await;
+    let series = file(&[&SERIES]);
+    let id = id(&import(&service, "", &series).await, "created", 0);
+    // Each reading of the entries shows another version of them, and is counted.
+    let pool = service.database.pool().await;
+    sqlx::raw_sql(
+        "create sequence readings;
+         alter table imported_entries rename to entries;
+         create view imported_entries as
+             select user_id, key, reminder_id, digest, schedule_digest,
+                 nextval('readings') as sequence, stamped_at
+             from entries;",
+    )
+    .execute(&pool)
+    .await
+    .expect("a view");
+    let refused = service
+        .ada
+        .post_text("/reminders/import", "text/calendar", series.replace("Tablets", "Drops"))
+        .await
+        .expect(503);
+    assert_eq!(refused.reason(), Some("UPSTREAM_UNAVAILABLE"));
+    let readings: i64 = sqlx::query_scalar("select last_value from readings")
+        .fetch_one(&pool)
+        .await
+        .expect("a number");
+    assert_eq!(readings, 2 * 8, "twice for each repetition");
+    assert_eq!(shown(&service, &id).await["title"], "Tablets");
+}
