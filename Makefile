@@ -27,10 +27,18 @@ fuzz-api: ## compare answers to generated requests with the OpenAPI documents (A
 	cargo build --bin suite
 	scripts/fuzz-api.sh $(ARGS)
 
+.PHONY: fuzz
+fuzz: ## fuzz the parsers, ten minutes each (ARGS="--seconds 60 --target calendar_file")
+	scripts/fuzz.sh $(ARGS)
+
 .PHONY: bench
 bench: ## measure speed, lateness, memory and start on this machine (ARGS="--quick", "--only burst")
 	cargo build --release --bins
 	cargo run --release --bin bench -- $(ARGS)
+
+.PHONY: worst-rules
+worst-rules: ## search for the previews that take the most CPU (ARGS="--seconds 300 --seed 2")
+	cargo run --quiet --release -p recurrence --example worst_rules -- $(ARGS)
 
 .PHONY: storm
 storm: ## test random failures for four minutes on each bus (ARGS="--seed 7 --bus aws")

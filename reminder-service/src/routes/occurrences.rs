@@ -180,7 +180,7 @@ pub(super) async fn preview(
         let schedule = body.value.schedule(faults, zone)?;
         let (from, limit) = query?;
         let from = from.unwrap_or(now);
-        let upcoming = schedule.upcoming(from, from.min(now), limit);
+        let upcoming = schedule.preview(from, from.min(now), limit)?;
         Ok::<_, ApiError>(Occurrences::of(upcoming, schedule.time_zone))
     });
     Ok(Json(occurrences.await??))

@@ -253,3 +253,15 @@ async fn has_no_end_beyond_the_year_9999() {
     let answer = service.ada.post("/reminders/bulk", &json!([body])).await.expect(200).body;
     assert_eq!(answer["results"][0]["status"], 201);
 }
+
+/// A rule whose occurrences are decades apart.
+#[tokio::test]
+async fn refuses_preview_that_takes_too_many_steps() {
+    let service = Service::start().await;
+    let recurrence = json!({"rrule": "FREQ=MINUTELY;INTERVAL=2521;BYDAY=MO;BYHOUR=3;BYMINUTE=0"});
+    let body = json!({"date": "2026-06-01T03:00:00Z", "recurrence": recurrence});
+    let short = service.ada.post("/reminders/preview?limit=1", &body).await.expect(200);
+    assert_eq!(short.body["occurrences"].as_array().map(Vec::len), Some(1));
+    let long = service.ada.post("/reminders/preview?limit=100", &body).await.expect(422);
+    assert_eq!(long.reason(), Some("INVALID_RECURRENCE"));
+}

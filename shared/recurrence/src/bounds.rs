@@ -86,6 +86,17 @@ fn finds_instance_from_time_that_was_not_tried() {
     assert_eq!(period % 75_931, 0, "{next}");
 }
 
+/// A rule whose instances are decades apart is accepted, but a page of them is not searched for.
+#[test]
+fn refuses_page_that_takes_too_many_steps() {
+    let rrule = "FREQ=MINUTELY;INTERVAL=2521;BYDAY=MO;BYHOUR=3;BYMINUTE=0";
+    let begins = DateTime::from_timestamp(1_780_282_800, 0).expect("a time");
+    let series = read(begins, rrule).expect("accepted");
+    let schedule = DeliverySchedule::recurring(series, vec![0]);
+    assert_eq!(schedule.page_after(begins, 1).map(|page| page.len()), Ok(1));
+    assert_eq!(schedule.page_after(begins, 100), Err(Refusal::TooRare));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1_500))]
 
@@ -106,6 +117,35 @@ proptest! {
                 let steps = SEARCH_STEPS - search.steps_left();
                 prop_assert!(steps <= SEARCH_STEPS / 2, "{rrule} from {from}: {steps} steps");
             }
+        }
+    }
+
+    /// A preview reads a rule and finds a page of its occurrences, from any time.
+    #[test]
+    fn bounds_steps_of_preview(
+        rrule in hostile(),
+        count in proptest::sample::select(vec!["", ";COUNT=10000", ";COUNT=100"]),
+        excluded in proptest::sample::select(vec![0, 0, 30, 1_000]),
+        start in 0..2_000_000_000i64,
+        from in 0..LAST_DAY * 86_400,
+    ) {
+        let begins = DateTime::from_timestamp(start, 0).expect("a time");
+        let rrule = format!("{rrule}{count}");
+        let Ok(series) = read(begins, &rrule) else { return Ok(()) };
+        let all = series.after(begins).within(PAGE_STEPS).take(excluded);
+        let exdates: Vec<_> = all.map(|at| at.to_rfc3339()).collect();
+        let (gap, fold) = (Gap::Skip, Fold::Both);
+        let rule = Rule { rrule: &rrule, exdates: &exdates, rdates: &[], gap, fold };
+        let zone = Zone::parse("Africa/Casablanca").expect("a zone");
+        let Ok(series) = Series::new(begins, zone, rule) else { return Ok(()) };
+        prop_assert!(series.steps() <= READING_STEPS, "{rrule}: {} steps", series.steps());
+        for after in [begins, DateTime::from_timestamp(from, 0).expect("a time")] {
+            let mut page = series.after(after).within(PAGE_STEPS);
+            let found = page.by_ref().take(100).count();
+            prop_assert!(page.steps() <= PAGE_STEPS, "{rrule}: {} steps", page.steps());
+            let schedule = DeliverySchedule::recurring(series.clone(), vec![0]);
+            let is_refused = schedule.page_after(after, 100) == Err(Refusal::TooRare);
+            prop_assert_eq!(is_refused, found < 100 && page.is_exhausted(), "{}", rrule);
         }
     }
 

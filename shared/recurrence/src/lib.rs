@@ -28,8 +28,8 @@ mod zone;
 
 pub use listed_date::canonical_date;
 pub use rule::{Refusal, Rule};
-pub use schedule::{Deliveries, Delivery, DeliverySchedule, Merged};
-pub use series::{Occurrences, Series};
+pub use schedule::{Deliveries, Delivery, DeliverySchedule, Merged, PAGE_STEPS};
+pub use series::{Occurrences, READING_STEPS, Series};
 pub use time_zone::{UnknownZone, Zone};
 pub use zone::{Fold, Gap};
 

@@ -7,6 +7,7 @@ use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, Timelike, Utc};
 use crate::{
     calendar::{DAY, FIRST_DAY, seconds_of},
     expansion::END,
+    listed_date::Canonical,
     parts::{Frequency, Parts},
     zone::{Fold, Gap},
 };
@@ -102,14 +103,23 @@ pub(crate) enum ListedDate {
 
 impl ListedDate {
     fn parse(text: &str) -> Option<Self> {
+        match Canonical::read(text) {
+            Some(Canonical::Instant(at)) => return Some(Self::Instant(at.and_utc())),
+            Some(Canonical::Local(local)) => return Some(Self::Time(seconds_of(local))),
+            Some(Canonical::Day(day)) => return Some(Self::day(day)),
+            None => {}
+        }
         if let Ok(at) = DateTime::parse_from_rfc3339(text) {
             return Some(Self::Instant(whole_second(at.to_utc())));
         }
         if let Some(local) = local_time(text) {
             return Some(Self::Time(seconds_of(local)));
         }
-        let day = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()?;
-        Some(Self::Day(seconds_of(day.and_time(NaiveTime::MIN)).div_euclid(DAY)))
+        NaiveDate::parse_from_str(text, "%Y-%m-%d").ok().map(Self::day)
+    }
+
+    fn day(day: NaiveDate) -> Self {
+        Self::Day(seconds_of(day.and_time(NaiveTime::MIN)).div_euclid(DAY))
     }
 
     /// Returns whether the date is in the years 1 to 9999.
@@ -197,8 +207,10 @@ impl Parsed {
 
     /// Returns whether two instances may be less than a minute apart.
     pub(crate) fn may_crowd(&self) -> bool {
-        self.parts.frequency == Frequency::Secondly
-            || self.parts.seconds.is_some_and(|seconds| seconds.count_ones() > 1)
+        if self.parts.frequency == Frequency::Secondly {
+            return self.parts.interval < 60;
+        }
+        self.parts.seconds.is_some_and(|seconds| seconds.count_ones() > 1)
     }
 }
 

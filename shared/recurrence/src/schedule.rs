@@ -5,7 +5,13 @@ use std::{cmp::Reverse, collections::BinaryHeap, iter::Peekable};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::series::{Occurrences, Series};
+use crate::{
+    rule::Refusal,
+    series::{Occurrences, Series},
+};
+
+/// Most steps for the dates of a page.
+pub const PAGE_STEPS: u64 = 20_000;
 
 /// One time of delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -66,6 +72,26 @@ impl DeliverySchedule {
             Times::Never => (None, None),
         };
         once.into_iter().chain(series.into_iter().flatten())
+    }
+
+    /// The first `limit` dates strictly after an instant, in order; fewer if there are no more.
+    ///
+    /// # Errors
+    /// [`Refusal::TooRare`] if finding them takes too many steps.
+    pub fn page_after(
+        &self,
+        after: DateTime<Utc>,
+        limit: usize,
+    ) -> Result<Vec<DateTime<Utc>>, Refusal> {
+        let Times::Series(series) = &self.occurrences else {
+            return Ok(self.occurrences_after(after).take(limit).collect());
+        };
+        let mut occurrences = series.after(after).within(PAGE_STEPS);
+        let page: Vec<_> = occurrences.by_ref().take(limit).collect();
+        if page.len() < limit && occurrences.is_exhausted() {
+            return Err(Refusal::TooRare);
+        }
+        Ok(page)
     }
 
     /// Deliveries strictly after an instant, in order, each time once.

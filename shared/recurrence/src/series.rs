@@ -31,7 +31,9 @@ const COUNTING_STEPS: u32 = 100_000;
 /// Most steps for that of a stored rule, which a version that takes fewer may have accepted.
 const STORED_COUNTING_STEPS: u32 = 200_000;
 /// Most steps of the check of a new rule.
-const TRIAL_STEPS: u32 = 40_000;
+const CHECK_STEPS: u32 = 30_000;
+/// Most steps of reading a new rule.
+pub const READING_STEPS: u32 = COUNTING_STEPS + CHECK_STEPS;
 /// Number of instances from the start, and of later instants, that the check of a new rule
 /// searches.
 const TRIALS: (usize, i64) = (256, 32);
@@ -46,6 +48,7 @@ pub struct Series {
     rule: Arc<Followed>,
     gap: Gap,
     fold: Fold,
+    steps: u32,
 }
 
 /// A rule with its start.
@@ -76,8 +79,11 @@ impl Series {
     pub fn new(start: DateTime<Utc>, zone: Zone, rule: Rule<'_>) -> Result<Self, Refusal> {
         let parsed = Parsed::read(rule)?;
         let may_crowd = parsed.may_crowd();
-        let series = Self::of(start, zone, rule, parsed, COUNTING_STEPS)?;
-        series.refuse_unfit(may_crowd)?;
+        let mut counting = Search::new(COUNTING_STEPS, END);
+        let mut series = Self::of(start, zone, rule, parsed, &mut counting)?;
+        let mut check = Search::new(CHECK_STEPS, END);
+        series.refuse_unfit(may_crowd, &mut check)?;
+        series.steps = READING_STEPS - counting.steps_left() - check.steps_left();
         Ok(series)
     }
 
@@ -86,7 +92,10 @@ impl Series {
     /// # Errors
     /// [`Refusal`] if the rule is malformed, as a version with other limits may have stored it.
     pub fn stored(start: DateTime<Utc>, zone: Zone, rule: Rule<'_>) -> Result<Self, Refusal> {
-        Self::of(start, zone, rule, Parsed::read(rule)?, STORED_COUNTING_STEPS)
+        let mut counting = Search::new(STORED_COUNTING_STEPS, END);
+        let mut series = Self::of(start, zone, rule, Parsed::read(rule)?, &mut counting)?;
+        series.steps = STORED_COUNTING_STEPS - counting.steps_left();
+        Ok(series)
     }
 
     fn of(
@@ -94,7 +103,7 @@ impl Series {
         zone: Zone,
         rule: Rule<'_>,
         parsed: Parsed,
-        counting_steps: u32,
+        counting: &mut Search,
     ) -> Result<Self, Refusal> {
         let Parsed { parts, exclusions, extra_dates } = parsed;
         let local_start = seconds_of(zone.wall_clock(start));
@@ -103,11 +112,12 @@ impl Series {
             (Some(count), _) => {
                 // A rule without an instance is not followed through all years.
                 let mut first = Search::new(ACCEPTED_STEPS, END);
-                expansion
-                    .at_or_after(local_start, &mut first)
+                let found = expansion.at_or_after(local_start, &mut first);
+                found
+                    .and_then(|_| counting.spend(ACCEPTED_STEPS - first.steps_left()))
                     .map_err(|Exhausted| Refusal::TooRare)?;
                 let count_of = Count::new(&expansion, zone, rule.gap, rule.fold);
-                let last = count_of.last(count, &mut Search::new(counting_steps, END));
+                let last = count_of.last(count, counting);
                 let last = last.map_err(|Exhausted| Refusal::TooRare)?;
                 (None, last.and_then(|last| DateTime::from_timestamp(last, 0)))
             }
@@ -129,29 +139,32 @@ impl Series {
             end: end.unwrap_or(END).min(END),
             latest,
         };
-        Ok(Self { start, zone, rule: Arc::new(followed), gap: rule.gap, fold: rule.fold })
+        let (gap, fold) = (rule.gap, rule.fold);
+        Ok(Self { start, zone, rule: Arc::new(followed), gap, fold, steps: 0 })
     }
 
-    fn refuse_unfit(&self, may_crowd: bool) -> Result<(), Refusal> {
+    fn refuse_unfit(&self, may_crowd: bool, check: &mut Search) -> Result<(), Refusal> {
         let mut occurrences = self.of_rule_after(DateTime::<Utc>::MIN_UTC);
         occurrences.steps = ACCEPTED_STEPS;
-        let Some(first) = occurrences.next() else {
-            return match (occurrences.is_exhausted, self.ends()) {
-                (true, _) => Err(Refusal::TooRare),
-                (false, true) => Ok(()),
-                (false, false) => Err(Refusal::NeverFires),
-            };
-        };
-        if may_crowd {
-            let mut before = first;
-            for at in occurrences.take(SAMPLE) {
+        let mut occurrences = occurrences.within(check.steps_left().into());
+        let first = occurrences.next();
+        if let Some(mut before) = first.filter(|_| may_crowd) {
+            for at in occurrences.by_ref().take(SAMPLE) {
                 if at - before < TimeDelta::minutes(1) {
                     return Err(Refusal::TooOften);
                 }
                 before = at;
             }
         }
-        let longest = self.longest_search().map_err(|Exhausted| Refusal::TooRare)?;
+        if occurrences.is_exhausted() {
+            return Err(Refusal::TooRare);
+        }
+        if first.is_none() {
+            return if self.ends() { Ok(()) } else { Err(Refusal::NeverFires) };
+        }
+        let taken = u32::try_from(occurrences.steps()).unwrap_or(u32::MAX);
+        let longest = check.spend(taken).and_then(|()| self.longest_search(check));
+        let longest = longest.map_err(|Exhausted| Refusal::TooRare)?;
         // All exclusions may follow one another.
         let exclusions = self.rule.exclusions.len();
         if longest.saturating_mul(exclusions + 1) > SEARCH_STEPS + exclusions * EXCLUSION_STEPS {
@@ -162,19 +175,22 @@ impl Series {
 
     /// Steps of the longest search that the rule was found to need: from its start on, and from
     /// instants spread over the years. None are counted of a rule whose form alone makes its
-    /// searches short.
-    fn longest_search(&self) -> Result<u32, Exhausted> {
+    /// searches short. Ends when the steps of the check are used up, which shows no fault: the
+    /// searches so far were short enough.
+    fn longest_search(&self, check: &mut Search) -> Result<u32, Exhausted> {
         let Followed { expansion, end, .. } = &*self.rule;
         if expansion.is_plainly_short() {
             return Ok(0);
         }
-        let (mut longest, mut left) = (0, TRIAL_STEPS);
+        let mut longest = 0;
         let mut next_after = |from: i64| {
-            let mut search = Search::new(ACCEPTED_STEPS, *end);
-            let found = expansion.at_or_after(from, &mut search)?;
-            let steps = ACCEPTED_STEPS - search.steps_left();
-            (longest, left) = (longest.max(steps), left.saturating_sub(steps));
-            Ok(found.filter(|_| left > 0))
+            let most = ACCEPTED_STEPS.min(check.steps_left());
+            let mut search = Search::new(most, *end);
+            let found = expansion.at_or_after(from, &mut search);
+            let steps = most - search.steps_left();
+            check.spend(steps)?;
+            longest = longest.max(steps);
+            if most < ACCEPTED_STEPS { Ok(found.unwrap_or(None)) } else { found }
         };
         let start = seconds_of(self.zone.wall_clock(self.start));
         let mut from = start;
@@ -232,6 +248,8 @@ impl Series {
             from: Some(from),
             end,
             steps: SEARCH_STEPS,
+            left: u64::MAX,
+            taken: 0,
             below_second: TimeDelta::nanoseconds(i64::from(self.start.nanosecond())),
             after,
             pending: BinaryHeap::new(),
@@ -287,6 +305,12 @@ impl Series {
         let until = DateTime::from_timestamp(self.rule.end, 0)?;
         let last_of_rule = self.last_of_rule_until(until + TimeDelta::days(2));
         last_of_rule.max(self.rule.extra_dates.last().copied())
+    }
+
+    /// Steps that reading the rule took.
+    #[must_use]
+    pub fn steps(&self) -> u32 {
+        self.steps
     }
 
     /// Returns whether the series has an end.

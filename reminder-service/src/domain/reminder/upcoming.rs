@@ -3,7 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use recurrence::Delivery;
 
-use super::{Handled, Reminder, Schedule, Status};
+use super::{Handled, InvalidRecurrence, Reminder, Schedule, Status};
 
 /// A snoozed occurrence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,12 +50,27 @@ impl Schedule {
         limit: usize,
     ) -> Vec<Upcoming> {
         let occurrences = self.schedule().occurrences_after(from).take(limit);
-        let upcoming = occurrences.map(|at| {
-            let deliveries = self.deliveries_of(at, sent_until);
-            let deliveries = deliveries.into_iter().map(|(minutes, at)| (Some(minutes), at));
-            Upcoming { at, deliveries: deliveries.collect() }
-        });
-        upcoming.collect()
+        occurrences.map(|at| self.upcoming_at(at, sent_until)).collect()
+    }
+
+    /// Like [`Self::upcoming`], for a schedule that is not stored.
+    ///
+    /// # Errors
+    /// If the rule yields occurrences too rarely: finding them takes too many steps.
+    pub fn preview(
+        &self,
+        from: DateTime<Utc>,
+        sent_until: DateTime<Utc>,
+        limit: usize,
+    ) -> Result<Vec<Upcoming>, InvalidRecurrence> {
+        let occurrences = self.schedule().page_after(from, limit)?;
+        Ok(occurrences.into_iter().map(|at| self.upcoming_at(at, sent_until)).collect())
+    }
+
+    fn upcoming_at(&self, at: DateTime<Utc>, sent_until: DateTime<Utc>) -> Upcoming {
+        let deliveries = self.deliveries_of(at, sent_until);
+        let deliveries = deliveries.into_iter().map(|(minutes, at)| (Some(minutes), at));
+        Upcoming { at, deliveries: deliveries.collect() }
     }
 
     /// Deliveries of an occurrence that are later than `sent_until`, in order of time: minutes

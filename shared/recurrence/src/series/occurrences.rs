@@ -26,6 +26,10 @@ pub struct Occurrences {
     pub(super) end: i64,
     /// Largest number of steps in the search for one occurrence.
     pub(super) steps: u32,
+    /// Steps that all searches may still take.
+    pub(super) left: u64,
+    /// Steps that all searches have taken.
+    pub(super) taken: u64,
     pub(super) below_second: TimeDelta,
     pub(super) after: DateTime<Utc>,
     /// Placed occurrences that are not yet returned, as an instance that is placed later may
@@ -37,14 +41,33 @@ pub struct Occurrences {
     pub(super) next_extra_date: usize,
     /// Next occurrence of the rule, if an extra date was returned before it.
     pub(super) next_of_rule: Option<DateTime<Utc>>,
-    /// `true` if the steps were used up: the iterator ends although there may be more occurrences.
-    pub(crate) is_exhausted: bool,
+    /// `true` if the steps were used up.
+    pub(super) is_exhausted: bool,
 }
 
 impl Occurrences {
+    /// Limits the steps of all searches together: the iterator ends when they are used up.
+    #[must_use]
+    pub fn within(self, steps: u64) -> Self {
+        Self { left: steps, ..self }
+    }
+
+    /// Steps that all searches have taken so far.
+    #[must_use]
+    pub fn steps(&self) -> u64 {
+        self.taken
+    }
+
+    /// Returns `true` if the steps were used up: there may be more occurrences than were returned.
+    #[must_use]
+    pub fn is_exhausted(&self) -> bool {
+        self.is_exhausted
+    }
+
     /// Creates a search for the next occurrence, which may have to skip every exclusion.
     fn search(&self) -> Search {
-        Search::new(self.steps + self.series.rule.exclusions.len() * EXCLUSION_STEPS, self.end)
+        let steps = self.steps + self.series.rule.exclusions.len() * EXCLUSION_STEPS;
+        Search::new(u32::try_from(self.left).map_or(steps, |left| steps.min(left)), self.end)
     }
 
     /// Next instance in floating local time that is not excluded.
@@ -93,6 +116,14 @@ impl Occurrences {
 
     fn next_of_rule(&mut self) -> Option<DateTime<Utc>> {
         let mut search = self.search();
+        let steps = search.steps_left();
+        let next = self.next_within(&mut search);
+        let taken = u64::from(steps - search.steps_left());
+        (self.taken, self.left) = (self.taken + taken, self.left.saturating_sub(taken));
+        next
+    }
+
+    fn next_within(&mut self, search: &mut Search) -> Option<DateTime<Utc>> {
         loop {
             let is_settled = |first: &Reverse<DateTime<Utc>>| {
                 self.settled.is_some_and(|settled| first.0 <= settled)
@@ -103,7 +134,7 @@ impl Occurrences {
                     self.after = next;
                     return Some(next);
                 }
-            } else if self.place_next(&mut search).is_err() {
+            } else if self.place_next(search).is_err() {
                 (self.from, self.is_exhausted) = (None, true);
             }
         }
