@@ -3,6 +3,7 @@
 mod agenda;
 mod channels;
 mod conversions;
+mod due_range;
 mod given_time;
 mod listed_time;
 mod occurrence_edit;
@@ -23,6 +24,7 @@ use uuid::Uuid;
 
 pub use agenda::{Agenda, Entry, Position, Range};
 pub use channels::{Channels, looks_like_an_address};
+pub use due_range::DueRange;
 pub use given_time::{GivenTime, InvalidDueDate};
 pub use occurrence_edit::{EditRefusal, OccurrenceEdit};
 pub use occurrence_texts::{ChangedOccurrence, TextChange, Texts};

@@ -8,7 +8,8 @@ use axum::{
 use rest::{Faults, Identity, LenientParams};
 use serde::{Deserialize, Serialize};
 use service::http::{ApiError, FieldFault};
-use tokio::sync::Semaphore;
+use sqlx::PgPool;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
@@ -19,9 +20,9 @@ use super::{
     examples,
 };
 use crate::{
-    domain::reminder::{InvalidField, NextAt, instant},
-    store::{self, Filter, Page, Slice},
-    usecases::list_by_next_delivery,
+    domain::reminder::{DueRange, InvalidField, NextAt, Status, instant},
+    store::{self, DueChoice, Page, Slice},
+    usecases::{find_due, list_by_next_delivery},
 };
 
 const DEFAULT_LIMIT: i64 = 10;
@@ -53,11 +54,12 @@ pub(super) struct Query {
     /// Only reminders with this status.
     #[param(inline)]
     status: Option<StatusWord>,
-    /// Only reminders whose `date` is at this time or later: RFC 3339 with an offset, whose `+` is
-    /// encoded as `%2B`.
+    /// Only reminders with an occurrence at this time or later, which may be in the past: RFC 3339
+    /// with an offset, whose `+` is encoded as `%2B`. The occurrence of a reminder that does not
+    /// recur is its `date`. Delivered, acknowledged and paused ones count; a snooze does not.
     #[param(format = DateTime)]
     from: Option<String>,
-    /// Only reminders whose `date` is before this time.
+    /// Only reminders with an occurrence before this time; with `from`, with one between the two.
     #[param(format = DateTime)]
     to: Option<String>,
 }
@@ -72,7 +74,9 @@ pub(super) enum Sort {
 
 /// Page of a list that is asked for.
 struct Asked {
-    filter: Filter,
+    status: Option<Status>,
+    /// Only reminders with an occurrence in this range.
+    range: Option<DueRange>,
     order: Order,
     limit: u32,
     offset: u32,
@@ -116,13 +120,11 @@ impl Query {
         };
         let (from, to) = (time("from", self.from), time("to", self.to));
         let status = self.status.map(Into::into);
-        let filter = from.zip(to).map(|(from, to)| Filter { status, from, to });
-        let asked = filter.zip(order).zip(limit.zip(offset));
-        faults.or(asked.map(|((filter, order), (limit, offset))| Asked {
-            filter,
-            order,
-            limit,
-            offset,
+        let range = from.zip(to).map(|(from, to)| DueRange { from, to });
+        let asked = range.zip(order).zip(limit.zip(offset));
+        faults.or(asked.map(|((range, order), (limit, offset))| {
+            let range = Some(range).filter(|range| *range != DueRange::default());
+            Asked { status, range, order, limit, offset }
         }))
     }
 }
@@ -164,22 +166,23 @@ pub(super) async fn list(
     identity: Identity,
     LenientParams { value: query, faults }: LenientParams<Query>,
 ) -> Result<Response, ApiError> {
-    let Asked { filter, order, limit, offset } = query.read(faults)?;
-    let permit = CONCURRENT_PAGES.acquire().await.map_err(ApiError::unexpected)?;
+    let Asked { status, range, order, limit, offset } = query.read(faults)?;
     let (pool, user_id) = (&state.resources.pool, &identity.user_id);
-    let (items, total, next_cursor) = match order {
+    let (permit, items, total, next_cursor) = match order {
         Order::Newest(before) => {
             let slice = Slice { before, offset, limit };
-            let Page { items, more, total } = store::list(pool, user_id, &filter, slice).await?;
+            let (permit, page) = newest(pool, user_id, status, range, slice).await?;
+            let Page { items, more, total } = page;
             let last = items.last().filter(|_| more);
             let next_cursor = last.map(|last| cursor::after(last.value.id));
-            (items, total, next_cursor)
+            (permit, items, total, next_cursor)
         }
         Order::NextAt(after) => {
-            let (status, limit) = (filter.status, limit as usize);
+            let permit = page_permit().await?;
+            let limit = limit as usize;
             let page = list_by_next_delivery(pool, user_id, status, after, limit).await?;
             let next_cursor = page.next.map(|next| TimeCursor::from(next).to_string());
-            (page.items, store::count(pool, user_id, &filter).await?, next_cursor)
+            (permit, page.items, store::count(pool, user_id, status).await?, next_cursor)
         }
     };
     let items = answers(user_id, items).await?;
@@ -195,6 +198,30 @@ pub(super) async fn list(
     let answer = Json(list).into_response();
     drop(permit);
     Ok(answer)
+}
+
+async fn page_permit() -> Result<SemaphorePermit<'static>, ApiError> {
+    CONCURRENT_PAGES.acquire().await.map_err(ApiError::unexpected)
+}
+
+/// Reads a page of the newest reminders. Rules are searched before the permit is taken, so that
+/// those of one user keep no page of another from being made.
+async fn newest(
+    pool: &PgPool,
+    user_id: &str,
+    status: Option<Status>,
+    range: Option<DueRange>,
+    slice: Slice,
+) -> Result<(SemaphorePermit<'static>, Page), ApiError> {
+    let Some(range) = range else {
+        let permit = page_permit().await?;
+        return Ok((permit, store::list(pool, user_id, status, slice).await?));
+    };
+    let found = find_due(pool, user_id, status, range, slice).await?;
+    let permit = page_permit().await?;
+    let recurring = (found.for_page.as_slice(), found.total);
+    let page = store::list_due(pool, user_id, DueChoice { status, range, recurring, slice });
+    Ok((permit, page.await?))
 }
 
 fn within(name: &str, value: i64, least: i64, most: i64) -> Result<u32, ApiError> {

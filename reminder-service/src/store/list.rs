@@ -7,17 +7,6 @@ use uuid::Uuid;
 use super::row::{Row, Seen};
 use crate::domain::reminder::{Reminder, Status};
 
-/// Filter of a list.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Filter {
-    /// Only reminders with this status.
-    pub status: Option<Status>,
-    /// Only reminders due at this time or later.
-    pub from: Option<DateTime<Utc>>,
-    /// Only reminders due before this time.
-    pub to: Option<DateTime<Utc>>,
-}
-
 /// Part of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Slice {
@@ -40,18 +29,27 @@ pub struct Page {
     pub total: i64,
 }
 
-/// Reads one page of a user's reminders and the total: one statement on one index, and a second one
-/// only for an empty page.
+impl Page {
+    /// The page of a slice, of which one more row was read if there is one.
+    pub(super) fn of(rows: Vec<Row>, slice: Slice, total: i64) -> Result<Self, sqlx::Error> {
+        let limit = slice.limit as usize;
+        let more = rows.len() > limit;
+        let items = rows.into_iter().take(limit).map(Row::seen);
+        Ok(Self { items: items.collect::<Result<_, _>>()?, more, total })
+    }
+}
+
+/// Reads one page of a user's reminders, all or those with a status, and the total: one statement
+/// on one index, and a second one only for an empty page.
 ///
 /// # Errors
 /// If a statement fails.
 pub async fn list(
     pool: &PgPool,
     user_id: &str,
-    filter: &Filter,
+    status: Option<Status>,
     slice: Slice,
 ) -> Result<Page, sqlx::Error> {
-    let status = filter.status.map(Status::as_str);
     let rows = sqlx::query_as!(
         Row,
         r#"with page as (
@@ -60,9 +58,7 @@ pub async fn list(
                    and ($3::text is null or case $3 when 'scheduled' then last_at > now()
                        when 'paused' then last_at = '-infinity'
                        else last_at <= now() and last_at > '-infinity' end)
-                       and ($4::timestamptz is null or date >= $4)
-                       and ($5::timestamptz is null or date < $5)
-               order by id desc offset $6 limit $7
+               order by id desc offset $4 limit $5
            )
            select id, date, time_zone, notify_offsets, recurrence as "recurrence: _",
                acknowledged, acknowledged_at, snooze_date, snooze_until, late_dates,
@@ -77,15 +73,11 @@ pub async fn list(
                    and ($3::text is null or case $3 when 'scheduled' then last_at > now()
                        when 'paused' then last_at = '-infinity'
                        else last_at <= now() and last_at > '-infinity' end)
-                       and ($4::timestamptz is null or date >= $4)
-                       and ($5::timestamptz is null or date < $5)
                ) as "total!"
            from page order by id desc"#,
         user_id,
         slice.before.unwrap_or(Uuid::max()),
-        status,
-        filter.from,
-        filter.to,
+        status.map(Status::as_str),
         i64::from(slice.offset),
         i64::from(slice.limit) + 1,
     )
@@ -94,32 +86,28 @@ pub async fn list(
     let total = match rows.first() {
         Some(row) => row.total,
         None if slice.offset == 0 && slice.before.is_none() => 0,
-        None => count(pool, user_id, filter).await?,
+        None => count(pool, user_id, status).await?,
     };
-    let limit = slice.limit as usize;
-    let more = rows.len() > limit;
-    let items = rows.into_iter().take(limit).map(Row::seen);
-    Ok(Page { items: items.collect::<Result<_, _>>()?, more, total })
+    Page::of(rows, slice, total)
 }
 
-/// Counts the reminders of a user that match a filter.
+/// Counts the reminders of a user, all or those with a status.
 ///
 /// # Errors
 /// If the statement fails.
-pub async fn count(pool: &PgPool, user_id: &str, filter: &Filter) -> Result<i64, sqlx::Error> {
-    let status = filter.status.map(Status::as_str);
+pub async fn count(
+    pool: &PgPool,
+    user_id: &str,
+    status: Option<Status>,
+) -> Result<i64, sqlx::Error> {
     sqlx::query_scalar!(
         r#"select count(*) as "count!" from reminders
            where user_id = $1
                and ($2::text is null or case $2 when 'scheduled' then last_at > now()
                    when 'paused' then last_at = '-infinity'
-                   else last_at <= now() and last_at > '-infinity' end)
-                   and ($3::timestamptz is null or date >= $3)
-                   and ($4::timestamptz is null or date < $4)"#,
+                   else last_at <= now() and last_at > '-infinity' end)"#,
         user_id,
-        status,
-        filter.from,
-        filter.to,
+        status.map(Status::as_str),
     )
     .fetch_one(pool)
     .await

@@ -60,6 +60,11 @@ struct UnknownWord {
 }
 
 impl Row {
+    /// Error of a stored value that is unknown to this version.
+    pub(super) fn unknown(id: Uuid, column: &'static str) -> sqlx::Error {
+        sqlx::Error::Decode(UnknownWord { id, column }.into())
+    }
+
     pub(super) fn seen(self) -> Result<Seen<Reminder>, sqlx::Error> {
         let now = self.now;
         Ok(Seen { value: self.reminder()?, now })
@@ -67,7 +72,7 @@ impl Row {
 
     pub(super) fn reminder(self) -> Result<Reminder, sqlx::Error> {
         let id = self.id;
-        let unknown = |column| sqlx::Error::Decode(UnknownWord { id, column }.into());
+        let unknown = |column| Self::unknown(id, column);
         let channels =
             self.channels.iter().map(|word| word.parse().ok()).collect::<Option<Vec<_>>>();
         let channels = channels

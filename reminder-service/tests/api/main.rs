@@ -9,6 +9,7 @@ mod change;
 mod create;
 mod default_zone;
 mod delete;
+mod due;
 mod feeds;
 mod idempotency;
 mod import;

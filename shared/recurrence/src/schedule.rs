@@ -155,6 +155,21 @@ impl DeliverySchedule {
         }
     }
 
+    /// First date strictly after an instant and at or before another one; the search goes no
+    /// further than that.
+    #[must_use]
+    pub fn first_within(
+        &self,
+        after: DateTime<Utc>,
+        until: DateTime<Utc>,
+    ) -> Option<DateTime<Utc>> {
+        match &self.occurrences {
+            Times::Once(date) => Some(*date).filter(|date| *date > after && *date <= until),
+            Times::Series(series) => series.first_within(after, until),
+            Times::Never => None,
+        }
+    }
+
     /// Latest delivery at or before an instant.
     #[must_use]
     pub fn latest(&self, until: DateTime<Utc>) -> Option<Delivery> {

@@ -231,6 +231,23 @@ impl Series {
             || self.first_between(at - TimeDelta::nanoseconds(1), at) == Some(at)
     }
 
+    /// The first occurrence strictly after an instant and at or before another; the search goes no
+    /// further.
+    #[must_use]
+    pub fn first_within(
+        &self,
+        after: DateTime<Utc>,
+        until: DateTime<Utc>,
+    ) -> Option<DateTime<Utc>> {
+        if until <= after {
+            return None;
+        }
+        let extra_dates = &self.rule.extra_dates;
+        let passed = extra_dates.partition_point(|date| *date <= after);
+        let extra_date = extra_dates.get(passed).copied().filter(|date| *date <= until);
+        extra_date.into_iter().chain(self.first_between(after, until)).min()
+    }
+
     /// The first occurrence of the rule after an instant and at or before another; the search goes
     /// no further.
     fn first_between(&self, after: DateTime<Utc>, until: DateTime<Utc>) -> Option<DateTime<Utc>> {

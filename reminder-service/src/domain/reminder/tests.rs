@@ -1,3 +1,4 @@
+mod due_range;
 mod rankings;
 
 use std::collections::BTreeMap;
