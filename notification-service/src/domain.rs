@@ -6,6 +6,7 @@ pub mod device;
 pub mod email_address;
 pub mod erasure;
 pub mod events;
+pub mod occurrence_outcome;
 pub mod preferences;
 pub mod revision;
 pub mod ses_notice;

@@ -6,6 +6,7 @@ mod examples;
 mod export;
 mod history;
 mod inbox;
+mod outcomes;
 mod preferences;
 mod register;
 mod stream;
@@ -93,6 +94,7 @@ fn described() -> (Router<AppState>, utoipa::openapi::OpenApi) {
         .routes(routes!(devices::list))
         .routes(routes!(devices::remove))
         .routes(routes!(history::list))
+        .routes(routes!(outcomes::read))
         .routes(routes!(inbox::unread_count))
         .routes(routes!(inbox::read_all))
         .routes(routes!(inbox::read))

@@ -12,6 +12,7 @@ pub mod history;
 pub mod inbox;
 pub mod intake;
 pub mod ledger;
+pub mod outcomes;
 mod payload;
 pub mod pending_deliveries;
 pub mod preferences;

@@ -1,5 +1,9 @@
-//! Client of the other services: their parts of an export, and the preferences of a caller.
+//! Client of the other services: their parts of an export, the preferences of a caller, and the
+//! outcomes of occurrences.
 
+mod ask;
+mod breaker;
+mod outcomes;
 mod preferences;
 
 use std::{error::Error as StdError, sync::Arc, time::Duration};
@@ -10,6 +14,10 @@ use rest::Operators;
 use secrecy::ExposeSecret as _;
 use tokio::sync::Semaphore;
 use url::Url;
+
+use breaker::Breaker;
+
+pub use outcomes::Outcome;
 
 /// Longest time until a service answers, and between two chunks of its answer.
 const TIMEOUT: Duration = Duration::from_secs(20);
@@ -34,8 +42,9 @@ impl PeerSettings {
         let notification_service = url(
             reader,
             "NOTIFICATION_SERVICE_URL",
-            "URL of notification-service, for its part of GET /me/export and the default zone of \
-            users; unset: the export names the part as missing, and local times need a timeZone",
+            "URL of notification-service, for its part of GET /me/export, the default zone of \
+            users and the lastOutcome of reminders; unset: the export names the part as missing, \
+            local times need a timeZone, and reminders have no lastOutcome",
         );
         let event_service = url(
             reader,
@@ -71,6 +80,10 @@ pub struct Peers {
     client: reqwest::Client,
     /// Permits of calls for preferences.
     calls: Arc<Semaphore>,
+    /// Permits of calls for outcomes.
+    outcome_calls: Arc<Semaphore>,
+    /// Circuit breaker of calls for outcomes.
+    breaker: Arc<Breaker>,
 }
 
 impl Peers {
@@ -81,7 +94,8 @@ impl Peers {
     pub fn new(settings: PeerSettings) -> anyhow::Result<Self> {
         let client = service::http::streaming_client(TIMEOUT)?;
         let calls = Arc::new(Semaphore::new(preferences::MAX_CALLS));
-        Ok(Self { settings, client, calls })
+        let outcome_calls = Arc::new(Semaphore::new(outcomes::MAX_CALLS));
+        Ok(Self { settings, client, calls, outcome_calls, breaker: Arc::default() })
     }
 
     /// Services whose data cannot be requested, each with the reason.

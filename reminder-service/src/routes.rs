@@ -32,16 +32,19 @@ use axum::{
     response::{AppendHeaders, IntoResponse, Response},
     routing::get,
 };
-use rest::{ExportLimit, IfMatch, complete_openapi, entity_tag, openapi_routes};
+use rest::{Credentials, ExportLimit, IfMatch, complete_openapi, entity_tag, openapi_routes};
 use serde::Serialize;
 use service::{http::ApiError, startup::Started};
 use utoipa::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
-use self::{answer::ReminderAnswer, error::missing};
+use self::{
+    answer::{ReminderAnswer, show_last_outcomes},
+    error::missing,
+};
 use crate::{
-    domain::precondition::Target,
+    domain::{caller::Origin, precondition::Target},
     usecases::{Answer, Resources},
 };
 
@@ -129,22 +132,38 @@ fn described() -> (Router<AppState>, utoipa::openapi::OpenApi) {
     (routes, openapi)
 }
 
-/// An answer with a version.
-trait Versioned {
+/// An answer with a reminder.
+trait ShowsReminder {
     /// Version of the reminder.
     fn version(&self) -> i64;
+
+    /// The reminder, and one that was created with the change.
+    fn reminders(&mut self) -> impl Iterator<Item = &mut ReminderAnswer> + Send;
 }
 
-impl Versioned for ReminderAnswer {
+impl ShowsReminder for ReminderAnswer {
     fn version(&self) -> i64 {
         Self::version(self)
+    }
+
+    fn reminders(&mut self) -> impl Iterator<Item = &mut ReminderAnswer> + Send {
+        std::iter::once(self)
     }
 }
 
 /// Response of a use case that changes a reminder, with the entity tag of its version.
-fn respond_reminder<A: Serialize + Versioned>(answer: Answer<A>) -> Response {
-    let tag = match &answer {
-        Answer::First(reminder) => Some((ETAG, entity_tag(reminder.version()))),
+async fn respond_reminder<A: Serialize + ShowsReminder>(
+    state: &AppState,
+    origin: &Origin,
+    Credentials(credentials): &Credentials,
+    mut answer: Answer<A>,
+) -> Response {
+    let tag = match &mut answer {
+        Answer::First(changed) => {
+            let (resources, user_id) = (&state.resources, &origin.caller.user_id);
+            show_last_outcomes(resources, user_id, credentials, changed.reminders()).await;
+            Some((ETAG, entity_tag(changed.version())))
+        }
         Answer::Repeat(_) => None,
     };
     (AppendHeaders(tag), respond(StatusCode::OK, answer)).into_response()

@@ -11,6 +11,10 @@ pub(crate) const METRICS: &[Metric] = &[
         "Idempotency keys deleted after 24 hours",
     ),
     Metric::counter(
+        "reminders_outcome_requests_failed_total",
+        "Requests for the outcomes of reminders that notification-service did not answer in time",
+    ),
+    Metric::counter(
         "reminders_updated_total",
         "Changes of reminders: edits, snoozes, acknowledgements and single occurrences",
     ),

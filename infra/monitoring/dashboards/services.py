@@ -178,12 +178,18 @@ def _reminder_service():
         (count("reminders_idempotency_keys_purged_total", labels=of), "idempotency keys purged"),
         (count("reminders_jwks_fetches_total", labels=of), "key sets of the token issuer fetched"),
     ]
+    outcomes = [(count("reminders_outcome_requests_failed_total", labels=of), "not answered")]
     return [
         (
             "Reminders",
             [
-                series("Changes", changes, "cps", width=12),
-                series("Erasure and purge", kept, width=12),
+                series("Changes", changes, "cps"),
+                series("Erasure and purge", kept),
+                series(
+                    "Requests for outcomes",
+                    outcomes,
+                    about="Reminders are shown without lastOutcome while these fail.",
+                ),
             ],
         )
     ]

@@ -44,6 +44,15 @@ pub(super) fn deliveries() -> Value {
     json!({"notifications": [delivery()], "nextCursor": null})
 }
 
+pub(super) fn outcomes() -> Value {
+    json!({"outcomes": [{
+        "occurrenceId": "5f0c6c1e0b0a5c3d9d1e2f3a4b5c6d7e",
+        "state": "sent",
+        "reason": null,
+        "finishedAt": "2026-04-30T08:00:00.187Z"
+    }]})
+}
+
 pub(super) fn unread() -> Value {
     json!({"unread": 3})
 }

@@ -18,6 +18,7 @@ mod hostile_users;
 mod inbox;
 mod limits;
 mod openapi;
+mod outcomes;
 mod preferences;
 mod query_plans;
 mod reconcile;

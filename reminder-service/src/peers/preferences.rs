@@ -2,21 +2,19 @@
 
 use std::time::Duration;
 
-use reqwest::{
-    StatusCode,
-    header::{HeaderMap, RETRY_AFTER},
-};
+use reqwest::header::HeaderMap;
 use serde::Deserialize;
 
-use super::{Error, Peers, at};
+use super::{
+    Error, Peers,
+    ask::{ask, unavailable},
+    at,
+};
 
-const SERVICE: &str = "notification-service";
 /// Longest time until the answer, with the wait for a permit.
 const TIMEOUT: Duration = Duration::from_secs(3);
 /// Calls of one process at the same time; further ones wait.
 pub(super) const MAX_CALLS: usize = 64;
-/// Largest answer. Preferences have less than 1 KiB.
-const MAX_BYTES: usize = 64 * 1024;
 /// Zone of quiet hours that name none.
 const DEFAULT_ZONE: &str = "UTC";
 
@@ -56,34 +54,10 @@ impl Peers {
             let _permit = self.calls.acquire().await.map_err(unavailable)?;
             ask(request).await
         };
-        let preferences = tokio::time::timeout(TIMEOUT, answer).await.map_err(unavailable)??;
+        let answer = tokio::time::timeout(TIMEOUT, answer).await;
+        let preferences: Preferences = answer.map_err(unavailable)??;
         Ok(preferences.zone())
     }
-}
-
-async fn ask(request: reqwest::RequestBuilder) -> Result<Preferences, Error> {
-    let response = request.send().await.map_err(|error| unavailable(error.without_url()))?;
-    if response.status() == StatusCode::TOO_MANY_REQUESTS {
-        let seconds = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
-        let retry_after = seconds.and_then(|text| text.parse().ok()).unwrap_or(1);
-        return Err(Error::RateLimited { retry_after: Duration::from_secs(retry_after) });
-    }
-    let response = response.error_for_status();
-    let mut response = response.map_err(|error| unavailable(error.without_url()))?;
-    let mut body = Vec::new();
-    while let Some(chunk) =
-        response.chunk().await.map_err(|error| unavailable(error.without_url()))?
-    {
-        if body.len() + chunk.len() > MAX_BYTES {
-            return Err(unavailable("the answer is too large"));
-        }
-        body.extend_from_slice(&chunk);
-    }
-    serde_json::from_slice(&body).map_err(unavailable)
-}
-
-fn unavailable(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
-    Error::Unavailable { service: SERVICE, source: source.into() }
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! `POST /reminders/{id}/acknowledge`.
 
 use axum::{extract::State, response::Response};
-use rest::{IdempotencyKeyHeader, IfMatch, IfMatchHeader, OptionalBody, PathId};
+use rest::{Credentials, IdempotencyKeyHeader, IfMatch, IfMatchHeader, OptionalBody, PathId};
 use serde::Deserialize;
 use service::http::{ApiError, ErrorBody};
 
@@ -39,6 +39,7 @@ pub(super) struct EmptyBody {}
 pub(super) async fn acknowledge(
     State(state): State<AppState>,
     origin: Origin,
+    credentials: Credentials,
     PathId(id): PathId,
     if_match: IfMatch,
     body: OptionalBody<EmptyBody>,
@@ -47,5 +48,5 @@ pub(super) async fn acknowledge(
     let (resources, key) = (&state.resources, body.key.as_ref());
     let answer =
         acknowledge_occurrence(resources, &origin, key, target, ReminderAnswer::from).await?;
-    Ok(respond_reminder(answer))
+    Ok(respond_reminder(&state, &origin, &credentials, answer).await)
 }

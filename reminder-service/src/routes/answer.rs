@@ -1,19 +1,26 @@
 //! JSON form of a reminder in answers.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use chrono::{DateTime, NaiveDateTime, SecondsFormat, Utc};
-use contract::{Channel, Priority, Recurrence};
+use contract::{Channel, DeliveryState, Priority, Reason, ReasonCode, Recurrence};
+use reqwest::header::HeaderMap;
 use serde::{Serialize, Serializer};
 use service::http::ApiError;
 use utoipa::ToSchema;
 
 use super::examples;
 use crate::{
-    domain::reminder::{self, Reminder, Status},
+    domain::reminder::{self, LastDelivery, Reminder, Status},
     store::Seen,
-    usecases::{Updated, off_thread},
+    usecases::{LastOutcome, Resources, Updated, off_thread, read_last_outcomes},
 };
+
+/// Time after which a conversion lets those of other users run.
+const SLICE: Duration = Duration::from_millis(50);
 
 /// A reminder.
 #[derive(Debug, Serialize, ToSchema)]
@@ -80,8 +87,44 @@ pub(super) struct ReminderAnswer {
     /// Time at which a snoozed occurrence is delivered once more; `null` if none is.
     #[serde(serialize_with = "optional_time")]
     snoozed_until: Option<DateTime<Utc>>,
+    /// Outcome of the latest delivery since the schedule was set; `null` if none was due yet. Left
+    /// out if it cannot be known now: notification-service is not configured or does not answer.
+    /// Repeated answers to an `Idempotency-Key` and `GET /me/export` have none either.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<LastOutcomeAnswer>, required = false)]
+    last_outcome: Option<Option<LastOutcomeAnswer>>,
+    /// The delivery that `last_outcome` is of.
+    #[serde(skip)]
+    last_delivery: Option<LastDelivery>,
     /// Version; it grows with each change, and the first is 1.
     version: i64,
+}
+
+/// Outcome of the latest delivery of a reminder.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = LastOutcome)]
+pub(super) struct LastOutcomeAnswer {
+    /// Time at which the delivery was due.
+    #[serde(serialize_with = "time")]
+    at: DateTime<Utc>,
+    /// `sent` if it was accepted on at least one channel and device; else `pending` or `deferred`
+    /// while it is on one of them, then `failed` if it failed on one, or `suppressed`. `null` if no
+    /// record of it is left, or none was made before it expired.
+    #[schema(inline)]
+    state: Option<DeliveryState>,
+    /// Reason code of the state; `null` if it has none. Later versions may add codes.
+    #[schema(value_type = Option<Reason>)]
+    reason: Option<ReasonCode>,
+    /// Time of the final state; `null` if there is none yet.
+    #[serde(serialize_with = "optional_time")]
+    finished_at: Option<DateTime<Utc>>,
+}
+
+impl From<LastOutcome> for LastOutcomeAnswer {
+    fn from(LastOutcome { at, state, reason, finished_at }: LastOutcome) -> Self {
+        Self { at, state, reason, finished_at }
+    }
 }
 
 /// An occurrence whose texts differ from those of the others.
@@ -147,6 +190,11 @@ impl ReminderAnswer {
     pub(super) const fn version(&self) -> i64 {
         self.version
     }
+
+    /// Returns `true` if showing the outcome of the latest delivery takes a call.
+    pub(super) const fn has_last_delivery(&self) -> bool {
+        self.last_delivery.is_some()
+    }
 }
 
 impl From<Seen<Reminder>> for ReminderAnswer {
@@ -158,6 +206,7 @@ impl From<Seen<Reminder>> for ReminderAnswer {
 impl From<Updated> for ReminderAnswer {
     fn from(updated: Updated) -> Self {
         let Updated { reminder, status, next_at, acknowledged_at, snoozed_until, .. } = updated;
+        let last_delivery = updated.last_delivery;
         let changed_occurrences =
             reminder.changed_occurrences.into_iter().map(ChangedOccurrenceAnswer::from);
         let reminder::Details { schedule, channels, .. } = &reminder.details;
@@ -187,13 +236,16 @@ impl From<Updated> for ReminderAnswer {
             next_at,
             acknowledged_at,
             snoozed_until,
+            last_outcome: None,
+            last_delivery,
             version: reminder.version,
         }
     }
 }
 
-/// Converts reminders into answers. If one of them recurs, the conversion runs outside of the
-/// threads that serve requests.
+/// Converts reminders into answers, without their last outcomes. If one of them recurs, the
+/// conversion runs outside of the threads that serve requests, in slices between which those of
+/// other users run.
 ///
 /// # Errors
 /// If the conversion panics.
@@ -202,8 +254,45 @@ pub(super) async fn answers(
     seen: Vec<Seen<Reminder>>,
 ) -> Result<Vec<ReminderAnswer>, ApiError> {
     let recurs = seen.iter().any(|seen| seen.value.details.schedule.recurrence.is_some());
-    let convert = move || seen.into_iter().map(ReminderAnswer::from).collect();
-    if recurs { Ok(off_thread(user_id, convert).await?) } else { Ok(convert()) }
+    if !recurs {
+        return Ok(seen.into_iter().map(ReminderAnswer::from).collect());
+    }
+    let mut converted = Vec::with_capacity(seen.len());
+    let mut left = seen.into_iter();
+    while left.len() > 0 {
+        (converted, left) = off_thread(user_id, move || {
+            let started = Instant::now();
+            for seen in left.by_ref() {
+                converted.push(seen.into());
+                if started.elapsed() >= SLICE {
+                    break;
+                }
+            }
+            (converted, left)
+        })
+        .await?;
+    }
+    Ok(converted)
+}
+
+/// Shows the last outcomes of reminders, which takes at most one call to notification-service. They
+/// are left out if they cannot be known now.
+pub(super) async fn show_last_outcomes<'a>(
+    resources: &Resources,
+    user_id: &str,
+    credentials: &HeaderMap,
+    reminders: impl Iterator<Item = &'a mut ReminderAnswer>,
+) {
+    let reminders: Vec<_> = reminders.collect();
+    let deliveries = reminders.iter().filter_map(|reminder| reminder.last_delivery);
+    let Some(outcomes) = read_last_outcomes(resources, user_id, credentials, deliveries).await
+    else {
+        return;
+    };
+    for reminder in reminders {
+        let outcome = reminder.last_delivery.map(|last| outcomes.of(&last).into());
+        reminder.last_outcome = Some(outcome);
+    }
 }
 
 /// Writes UTC with milliseconds and `Z`, like version 1.0.0.

@@ -1,7 +1,7 @@
 //! `POST /reminders/{id}` and `PATCH /reminders/{id}`.
 
 use axum::{extract::State, response::Response};
-use rest::{IdempotencyKeyHeader, IfMatch, IfMatchHeader, LenientBody, PathId};
+use rest::{Credentials, IdempotencyKeyHeader, IfMatch, IfMatchHeader, LenientBody, PathId};
 use service::http::{ApiError, ErrorBody};
 
 use super::{
@@ -46,11 +46,12 @@ use crate::{
 pub(super) async fn post(
     State(state): State<AppState>,
     origin: Origin,
+    credentials: Credentials,
     PathId(id): PathId,
     if_match: IfMatch,
     body: LenientBody<ReminderChange>,
 ) -> Result<Response, ApiError> {
-    change(&state, &origin, target(id, if_match)?, body).await
+    change(&state, &origin, &credentials, target(id, if_match)?, body).await
 }
 
 /// Change a reminder (`PATCH`)
@@ -83,16 +84,18 @@ pub(super) async fn post(
 pub(super) async fn patch(
     State(state): State<AppState>,
     origin: Origin,
+    credentials: Credentials,
     PathId(id): PathId,
     if_match: IfMatch,
     body: LenientBody<ReminderChange>,
 ) -> Result<Response, ApiError> {
-    change(&state, &origin, target(id, if_match)?, body).await
+    change(&state, &origin, &credentials, target(id, if_match)?, body).await
 }
 
 async fn change(
     state: &AppState,
     origin: &Origin,
+    credentials: &Credentials,
     target: Target,
     body: LenientBody<ReminderChange>,
 ) -> Result<Response, ApiError> {
@@ -100,5 +103,5 @@ async fn change(
     let (resources, key) = (&state.resources, body.key.as_ref());
     let answer =
         change_reminder(resources, origin, key, target, change, ReminderAnswer::from).await?;
-    Ok(respond_reminder(answer))
+    Ok(respond_reminder(state, origin, credentials, answer).await)
 }

@@ -46,6 +46,12 @@ pub(super) fn reminder() -> Value {
         "nextAt": "2126-04-30T08:00:00.000Z",
         "acknowledgedAt": null,
         "snoozedUntil": null,
+        "lastOutcome": {
+            "at": "2026-04-30T08:00:00.000Z",
+            "state": "sent",
+            "reason": null,
+            "finishedAt": "2026-04-30T08:00:00.187Z"
+        },
         "version": 1
     })
 }

@@ -5,7 +5,7 @@ use axum::{
     extract::State,
     response::{IntoResponse, Response},
 };
-use rest::{Faults, Identity, LenientParams};
+use rest::{Credentials, Faults, Identity, LenientParams};
 use serde::{Deserialize, Serialize};
 use service::http::{ApiError, FieldFault};
 use sqlx::PgPool;
@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::{
     AppState,
-    answer::{ReminderAnswer, StatusWord, answers},
+    answer::{ReminderAnswer, StatusWord, answers, show_last_outcomes},
     cursor::{self, TimeCursor},
     examples,
 };
@@ -164,11 +164,12 @@ pub(super) struct ReminderPage {
 pub(super) async fn list(
     State(state): State<AppState>,
     identity: Identity,
+    Credentials(credentials): Credentials,
     LenientParams { value: query, faults }: LenientParams<Query>,
 ) -> Result<Response, ApiError> {
     let Asked { status, range, order, limit, offset } = query.read(faults)?;
     let (pool, user_id) = (&state.resources.pool, &identity.user_id);
-    let (permit, items, total, next_cursor) = match order {
+    let (mut permit, items, total, next_cursor) = match order {
         Order::Newest(before) => {
             let slice = Slice { before, offset, limit };
             let (permit, page) = newest(pool, user_id, status, range, slice).await?;
@@ -185,7 +186,16 @@ pub(super) async fn list(
             (permit, page.items, store::count(pool, user_id, status).await?, next_cursor)
         }
     };
-    let items = answers(user_id, items).await?;
+    let mut items = answers(user_id, items).await?;
+    if items.iter().any(ReminderAnswer::has_last_delivery) {
+        // A call that takes long keeps no page of another user from being made. The calls have a
+        // limit of their own.
+        drop(permit);
+        show_last_outcomes(&state.resources, user_id, &credentials, items.iter_mut()).await;
+        permit = page_permit().await?;
+    } else {
+        show_last_outcomes(&state.resources, user_id, &credentials, items.iter_mut()).await;
+    }
     let list = ReminderList {
         reminders: ReminderPage {
             items,

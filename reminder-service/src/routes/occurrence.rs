@@ -1,14 +1,14 @@
 //! `PATCH /reminders/{id}/occurrences/{at}`.
 
 use axum::{extract::State, response::Response};
-use rest::{IfMatch, IfMatchHeader, LenientBody, LenientParams, PathIdAndText};
+use rest::{Credentials, IfMatch, IfMatchHeader, LenientBody, LenientParams, PathIdAndText};
 use serde::{Deserialize, Serialize};
 use service::http::{ApiError, ErrorBody};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
-    AppState, Versioned, answer::ReminderAnswer, body::OccurrenceChange, description::OtherVersion,
-    examples, respond_reminder, target,
+    AppState, ShowsReminder, answer::ReminderAnswer, body::OccurrenceChange,
+    description::OtherVersion, examples, respond_reminder, target,
 };
 use crate::{
     domain::{caller::Origin, reminder::GivenTime},
@@ -69,9 +69,13 @@ impl From<Updated> for ChangedSeries {
     }
 }
 
-impl Versioned for ChangedSeries {
+impl ShowsReminder for ChangedSeries {
     fn version(&self) -> i64 {
         self.reminder.version()
+    }
+
+    fn reminders(&mut self) -> impl Iterator<Item = &mut ReminderAnswer> + Send {
+        std::iter::once(&mut self.reminder).chain(&mut self.created)
     }
 }
 
@@ -118,6 +122,7 @@ impl Versioned for ChangedSeries {
 pub(super) async fn patch(
     State(state): State<AppState>,
     origin: Origin,
+    credentials: Credentials,
     PathIdAndText(id, at): PathIdAndText,
     LenientParams { value: query, faults }: LenientParams<Query>,
     if_match: IfMatch,
@@ -136,5 +141,5 @@ pub(super) async fn patch(
         }
         Scope::Following => change_following(resources, &origin, key, target, at, edit, of).await?,
     };
-    Ok(respond_reminder(answer))
+    Ok(respond_reminder(&state, &origin, &credentials, answer).await)
 }

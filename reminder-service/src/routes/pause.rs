@@ -1,7 +1,7 @@
 //! `POST /reminders/{id}/pause` and `POST /reminders/{id}/resume`.
 
 use axum::{extract::State, response::Response};
-use rest::{IdempotencyKeyHeader, IfMatch, IfMatchHeader, OptionalBody, PathId};
+use rest::{Credentials, IdempotencyKeyHeader, IfMatch, IfMatchHeader, OptionalBody, PathId};
 use service::http::{ApiError, ErrorBody};
 
 use super::{
@@ -41,6 +41,7 @@ use crate::{
 pub(super) async fn pause(
     State(state): State<AppState>,
     origin: Origin,
+    credentials: Credentials,
     PathId(id): PathId,
     if_match: IfMatch,
     body: OptionalBody<EmptyBody>,
@@ -48,7 +49,7 @@ pub(super) async fn pause(
     let target = target(id, if_match)?;
     let (resources, key) = (&state.resources, body.key.as_ref());
     let answer = pause_reminder(resources, &origin, key, target, ReminderAnswer::from).await?;
-    Ok(respond_reminder(answer))
+    Ok(respond_reminder(&state, &origin, &credentials, answer).await)
 }
 
 /// Resume a paused reminder
@@ -71,6 +72,7 @@ pub(super) async fn pause(
 pub(super) async fn resume(
     State(state): State<AppState>,
     origin: Origin,
+    credentials: Credentials,
     PathId(id): PathId,
     if_match: IfMatch,
     body: OptionalBody<EmptyBody>,
@@ -78,5 +80,5 @@ pub(super) async fn resume(
     let target = target(id, if_match)?;
     let (resources, key) = (&state.resources, body.key.as_ref());
     let answer = resume_reminder(resources, &origin, key, target, ReminderAnswer::from).await?;
-    Ok(respond_reminder(answer))
+    Ok(respond_reminder(&state, &origin, &credentials, answer).await)
 }

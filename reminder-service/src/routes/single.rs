@@ -5,12 +5,12 @@ use axum::{
     extract::State,
     http::{HeaderName, HeaderValue, StatusCode, header::ETAG},
 };
-use rest::{Identity, IfMatch, IfMatchHeader, PathId, entity_tag};
+use rest::{Credentials, Identity, IfMatch, IfMatchHeader, PathId, entity_tag};
 use service::http::ApiError;
 
 use super::{
     AppState,
-    answer::{ReminderAnswer, answers},
+    answer::{ReminderAnswer, answers, show_last_outcomes},
     description::{MissingReminder, OtherVersion, ReminderPath},
     error::missing,
     target,
@@ -37,12 +37,16 @@ use crate::{domain::caller::Origin, store, usecases::delete_reminder};
 pub(super) async fn get(
     State(state): State<AppState>,
     identity: Identity,
+    Credentials(credentials): Credentials,
     PathId(id): PathId,
 ) -> Result<([(HeaderName, HeaderValue); 1], Json<ReminderAnswer>), ApiError> {
     let id = id.ok_or_else(missing)?;
     let seen = store::get(&state.resources.pool, &identity.user_id, id).await?;
     let seen = seen.ok_or_else(missing)?;
-    let answer = answers(&identity.user_id, vec![seen]).await?.pop().ok_or_else(missing)?;
+    let user_id = &identity.user_id;
+    let mut answer = answers(user_id, vec![seen]).await?.pop().ok_or_else(missing)?;
+    let reminders = std::iter::once(&mut answer);
+    show_last_outcomes(&state.resources, user_id, &credentials, reminders).await;
     Ok(([(ETAG, entity_tag(answer.version()))], Json(answer)))
 }
 

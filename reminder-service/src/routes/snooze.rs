@@ -2,7 +2,8 @@
 
 use axum::{extract::State, response::Response};
 use rest::{
-    Faults, IdempotencyKeyHeader, IfMatch, IfMatchHeader, LenientBody, PathId, json::WholeNumber,
+    Credentials, Faults, IdempotencyKeyHeader, IfMatch, IfMatchHeader, LenientBody, PathId,
+    json::WholeNumber,
 };
 use serde::Deserialize;
 use service::http::{ApiError, ErrorBody, FieldFault};
@@ -85,6 +86,7 @@ impl Snooze {
 pub(super) async fn snooze(
     State(state): State<AppState>,
     origin: Origin,
+    credentials: Credentials,
     PathId(id): PathId,
     if_match: IfMatch,
     body: LenientBody<Snooze>,
@@ -94,5 +96,5 @@ pub(super) async fn snooze(
     let (resources, key) = (&state.resources, body.key.as_ref());
     let answer =
         snooze_occurrence(resources, &origin, key, target, end, ReminderAnswer::from).await?;
-    Ok(respond_reminder(answer))
+    Ok(respond_reminder(&state, &origin, &credentials, answer).await)
 }

@@ -25,7 +25,7 @@ use crate::{
         caller::Origin,
         events,
         precondition::Target,
-        reminder::{Following, Handled, Reminder, Status},
+        reminder::{Following, Handled, LastDelivery, Reminder, Status},
     },
     store::{self, Seen, Unstamped},
 };
@@ -46,6 +46,8 @@ pub struct Updated {
     pub acknowledged_at: Option<DateTime<Utc>>,
     /// Time at which a snoozed occurrence is delivered once more; `None` if none is.
     pub snoozed_until: Option<DateTime<Utc>>,
+    /// The latest delivery that was due; `None` if none was.
+    pub last_delivery: Option<LastDelivery>,
     /// Reminder that was created by the update.
     pub created: Option<Box<Updated>>,
 }
@@ -59,6 +61,7 @@ impl Updated {
             next_at: reminder.next_at(now),
             acknowledged_at: reminder.acknowledged_at(now),
             snoozed_until: reminder.snoozed_until(now),
+            last_delivery: reminder.last_delivery(now),
             created: None,
             reminder,
         }
@@ -99,6 +102,8 @@ impl Plan {
         now: DateTime<Utc>,
         is_rescheduled: bool,
     ) -> Self {
+        let scheduled_at = if is_rescheduled { now } else { after.scheduled_at };
+        let after = Reminder { scheduled_at, ..after };
         let valid_until =
             [before, &after].into_iter().filter_map(|reminder| reminder.next_change_at(now)).min();
         let updated = Updated::at(after, now);
@@ -113,7 +118,7 @@ impl Plan {
         is_rescheduled: bool,
     ) -> Self {
         let is_repeat = *before == after;
-        Self { is_repeat, ..Self::new(before, after, now, is_rescheduled) }
+        Self { is_repeat, ..Self::new(before, after, now, is_rescheduled && !is_repeat) }
     }
 
     /// Plans the split of a series.

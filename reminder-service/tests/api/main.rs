@@ -13,6 +13,7 @@ mod due;
 mod feeds;
 mod idempotency;
 mod import;
+mod last_outcome;
 mod limits;
 mod list;
 mod local_times;

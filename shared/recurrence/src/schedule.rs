@@ -173,6 +173,16 @@ impl DeliverySchedule {
     /// Latest delivery at or before an instant.
     #[must_use]
     pub fn latest(&self, until: DateTime<Utc>) -> Option<Delivery> {
+        self.latest_unacknowledged(until, None)
+    }
+
+    /// Latest delivery at or before an instant, without those of dates up to the acknowledged one.
+    #[must_use]
+    pub fn latest_unacknowledged(
+        &self,
+        until: DateTime<Utc>,
+        acknowledged: Option<DateTime<Utc>>,
+    ) -> Option<Delivery> {
         let latest = self.offsets.iter().filter_map(|minutes| {
             let minutes = *minutes;
             let last = match &self.occurrences {
@@ -182,7 +192,8 @@ impl DeliverySchedule {
                 }
                 Times::Never => None,
             };
-            last.map(|date| before(date, minutes))
+            last.filter(|date| acknowledged.is_none_or(|acknowledged| *date > acknowledged))
+                .map(|date| before(date, minutes))
         });
         latest.max_by_key(|delivery| (delivery.at, Reverse(delivery.date)))
     }

@@ -166,7 +166,7 @@ impl Reminder {
     /// If no occurrence was delivered yet.
     pub fn latest(&self, now: DateTime<Utc>) -> Result<DateTime<Utc>, NothingDelivered> {
         let now = self.paused_at.map_or(now, |paused_at| paused_at.min(now));
-        let scheduled = self.latest_scheduled(now);
+        let scheduled = self.latest_scheduled(now, None);
         let scheduled = scheduled.filter(|delivery| delivery.at > self.scheduled_at);
         let scheduled = scheduled.map(|delivery| (delivery.at, delivery.date));
         let snoozed = self.handled.snooze.filter(|snooze| snooze.until <= now);
@@ -175,15 +175,20 @@ impl Reminder {
     }
 
     /// Latest delivery at or before an instant, other than those that had passed when their
-    /// occurrence was placed.
-    fn latest_scheduled(&self, mut until: DateTime<Utc>) -> Option<Delivery> {
+    /// occurrence was placed, and those of dates up to the acknowledged one.
+    pub(super) fn latest_scheduled(
+        &self,
+        mut until: DateTime<Utc>,
+        acknowledged: Option<DateTime<Utc>>,
+    ) -> Option<Delivery> {
         let was_never_sent = |delivery: &Delivery| {
             self.late_placements
                 .iter()
                 .any(|placed| placed.date == delivery.date && delivery.at <= placed.placed_at)
         };
         loop {
-            let latest = self.details.schedule.schedule().latest(until)?;
+            let schedule = self.details.schedule.schedule();
+            let latest = schedule.latest_unacknowledged(until, acknowledged)?;
             if !was_never_sent(&latest) {
                 return Some(latest);
             }

@@ -13,6 +13,7 @@ mod inbox;
 mod messages;
 mod occurrences;
 mod offsets;
+mod outcomes;
 mod preferences;
 mod recurring;
 mod released;

@@ -159,3 +159,68 @@ fn shows_dense_rules_without_walking_over_them() {
     assert_eq!(upcoming.len(), 100);
     assert_eq!(upcoming[99].deliveries, [(Some(0), at("2026-07-01T09:40:00Z"))]);
 }
+
+/// Time of the last delivery, on 2026-05-01 or the day that is given.
+fn last(reminder: &Reminder, now: &str) -> Option<String> {
+    let last = reminder.last_delivery(at(now))?;
+    Some(last.at.format("%dT%H:%M").to_string())
+}
+
+#[test]
+fn finds_last_delivery_that_was_due() {
+    let mut reminder = reminder("2026-05-01T08:00:00Z", &[0, 60], Some("FREQ=DAILY;COUNT=3"));
+    for (now, expected) in [
+        ("2026-05-01T06:59:59.999Z", None),
+        ("2026-05-01T07:00:00Z", Some("01T07:00")),
+        ("2026-05-01T08:00:00Z", Some("01T08:00")),
+        ("2026-05-02T07:30:00Z", Some("02T07:00")),
+        ("2027-01-01T00:00:00Z", Some("03T08:00")),
+    ] {
+        assert_eq!(last(&reminder, now).as_deref(), expected, "{now}");
+    }
+    // What was due before the schedule was set was never sent.
+    reminder.scheduled_at = at("2026-05-01T07:00:00Z");
+    assert_eq!(last(&reminder, "2026-05-01T07:59:00Z"), None);
+    assert_eq!(last(&reminder, "2026-05-01T08:00:00Z").as_deref(), Some("01T08:00"));
+    // Nor is what falls into a pause.
+    reminder.paused_at = Some(at("2026-05-02T06:00:00Z"));
+    assert_eq!(last(&reminder, "2026-05-03T10:00:00Z").as_deref(), Some("01T08:00"));
+}
+
+#[test]
+fn leaves_acknowledged_deliveries_out_of_last_one() {
+    let mut reminder = reminder("2026-05-01T08:00:00Z", &[0, 60], Some("FREQ=DAILY"));
+    reminder.handled = reminder.acknowledge(at("2026-05-01T07:10:00Z")).expect("acknowledged");
+    for (now, expected) in [
+        ("2026-05-01T07:20:00Z", "01T07:00"),
+        ("2026-05-01T09:00:00Z", "01T07:00"),
+        ("2026-05-02T07:00:00Z", "02T07:00"),
+    ] {
+        assert_eq!(last(&reminder, now).as_deref(), Some(expected), "{now}");
+    }
+}
+
+#[test]
+fn counts_snooze_as_last_delivery_once_it_ended() {
+    let mut reminder = reminder("2026-05-01T08:00:00Z", &[0], None);
+    let until = at("2026-05-01T09:00:00Z");
+    reminder.handled = reminder.snooze(at("2026-05-01T08:10:00Z"), until).expect("snoozed");
+    assert_eq!(last(&reminder, "2026-05-01T08:59:00Z").as_deref(), Some("01T08:00"));
+    assert_eq!(last(&reminder, "2026-05-01T09:00:00Z").as_deref(), Some("01T09:00"));
+    let placed =
+        LatePlacement { date: at("2026-05-01T08:00:00Z"), placed_at: at("2026-05-01T08:00:00Z") };
+    (reminder.handled, reminder.late_placements) = (Handled::default(), vec![placed]);
+    assert_eq!(last(&reminder, "2026-05-01T09:00:00Z"), None, "it passed before it was placed");
+}
+
+#[test]
+fn names_last_delivery_as_other_services_do() {
+    let reminder = reminder("2026-05-01T08:00:00Z", &[60], None);
+    let expires = ["2026-05-02T06:59:59.999Z", "2026-05-02T07:00:00Z"];
+    for (now, is_expired) in expires.into_iter().zip([false, true]) {
+        let last = reminder.last_delivery(at(now)).expect("a delivery");
+        let id = "0".repeat(32);
+        let known = contract::occurrence_id("reminder", &id, at("2026-05-01T07:00:00Z"));
+        assert_eq!((last.occurrence_id, last.is_expired), (known, is_expired), "{now}");
+    }
+}
