@@ -82,7 +82,7 @@ pub async fn migrate(config: &Config) -> anyhow::Result<()> {
     let pool = config.database.pool_with(EventService::NAME, SESSION);
     db::migrate(&pool, &MIGRATOR).await.context("migrate the notifications database")?;
     create_partitions(&pool).await.context("create the catalogue's partitions")?;
-    let bus = bus::connect(&config.bus.settings).await.context("connect to the bus")?;
+    let bus = config.bus.connect().await.context("connect to the bus")?;
     bus.ensure(&topology(&config.bus)).await.context("make topic and queue")
 }
 
@@ -136,7 +136,7 @@ impl App {
         let (pool, readers) = (pool_of(pipeline), pool_of(readers));
         pool_metrics::report(&pool, "events");
         pool_metrics::report(&readers, "rest");
-        let bus = bus::connect(&config.bus.settings).await.context("connect to the bus")?;
+        let bus = config.bus.connect().await.context("connect to the bus")?;
         Ok(Self { config, listeners, rest_addr, admin_addr, pool, readers, bus })
     }
 

@@ -66,7 +66,7 @@ fn topology(bus: &BusConfig) -> Topology {
 /// # Errors
 /// When the bus cannot be reached or refuses.
 pub async fn migrate(config: &Config) -> anyhow::Result<()> {
-    let bus = bus::connect(&config.bus.settings).await.context("connect to the bus")?;
+    let bus = config.bus.connect().await.context("connect to the bus")?;
     bus.ensure(&topology(&config.bus)).await.context("make the topic")?;
     tracing::info!("topic exists; event-service's migrate command creates the tables");
     Ok(())
@@ -93,7 +93,7 @@ impl App {
         let admin_addr = listeners.admin_addr()?;
         let pool = config.database.pool_with(NotificationScheduler::NAME, SESSION);
         pool_metrics::report(&pool, "main");
-        let bus = bus::connect(&config.bus.settings).await.context("connect to the bus")?;
+        let bus = config.bus.connect().await.context("connect to the bus")?;
         Ok(Self { config, listeners, admin_addr, pool, bus })
     }
 

@@ -104,7 +104,7 @@ impl App {
         let pool = config.database.pool_with(NAME, SESSION);
         pool_metrics::report(&pool, "main");
         let clock = Arc::new(DbClock::default());
-        let bus = bus::connect(&config.bus.settings).await?;
+        let bus = config.bus.connect().await?;
         let (relay, relay_handle) =
             Relay::new(pool.clone(), bus.clone(), config.bus.event_topic.clone());
         let relay = relay.with_user_share(config.user_events);
@@ -317,7 +317,7 @@ async fn consume_feedback(
 /// If the database or the bus is unreachable or rejects the change.
 pub async fn migrate(config: &Config) -> anyhow::Result<()> {
     db::migrate(&config.database.pool(NAME), &MIGRATOR).await.context("the devices database")?;
-    let bus = bus::connect(&config.bus.settings).await?;
+    let bus = config.bus.connect().await?;
     bus.ensure(&topology(&config.bus)).await?;
     if let Some(queue) = &config.bus.ses_feedback_queue
         && let Err(error) = bus.ensure(&feedback_topology(queue)).await

@@ -61,7 +61,7 @@ impl App {
         let addresses = (rest.local_addr()?, admin.local_addr()?);
         let pool = config.database.pool(NAME);
         pool_metrics::report(&pool, "main");
-        let bus = bus::connect(&config.bus.settings).await?;
+        let bus = config.bus.connect().await?;
         let (relay, relay_handle) =
             Relay::new(pool.clone(), bus.clone(), config.bus.event_topic.clone());
         let relay = relay.with_user_share(config.user_events);
@@ -153,7 +153,7 @@ impl App {
 /// If the database or the bus is unreachable, or refuses.
 pub async fn migrate(config: &Config) -> anyhow::Result<()> {
     db::migrate(&config.database.pool(NAME), &MIGRATOR).await.context("the reminders database")?;
-    let bus = bus::connect(&config.bus.settings).await?;
+    let bus = config.bus.connect().await?;
     bus.ensure(&topology(config.bus.event_topic.clone())).await?;
     Ok(())
 }

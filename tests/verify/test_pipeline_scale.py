@@ -110,6 +110,30 @@ def test_derives_time_of_burst():
     assert f"100,000 at 09:00 take {seconds:.0f} s" in " ".join(SCALE.split())
 
 
+EVENTS_DUE, EVENTS_CREATED_AND_DUE, PACK = 2, 4, 60
+
+
+def test_derives_rates_from_quotas_of_sns():
+    rows = re.findall(r"^\| [A-Zt][\w., ]+ ((?:\| [\d,]+ ){5})\|$", SCALE, re.MULTILINE)
+    assert len(rows) == 4
+    for row in rows:
+        quota, *rates = [int(cell.replace(",", "")) for cell in row.split("|")[1:]]
+        single = [quota // EVENTS_DUE, quota // EVENTS_CREATED_AND_DUE]
+        assert rates == single + [rate * PACK for rate in single]
+
+
+def test_derives_bill_of_sns_and_sqs():
+    """A request has up to 10 messages, and is counted for each 64 KiB."""
+    for events, label in [(1, "single events"), (PACK, "packs of 60")]:
+        messages = math.ceil(1_000_000 * EVENTS_CREATED_AND_DUE / events)
+        bytes_of_call = 10 * events * 700
+        requests = messages / 10 * max(1, bytes_of_call / 65_536)
+        sns = requests * 0.5 / 1e6
+        sqs = (requests + messages / 10) * 0.4 / 1e6
+        row = f"| {label} | {messages:,} | ${sns:.2f} | ${sqs:.2f} | ${sns + sqs:.2f} |"
+        assert row in SCALE, row
+
+
 def test_quotes_limits_of_the_code():
     """Figures of the code that a reader uses."""
     for file, pattern, quoted in [

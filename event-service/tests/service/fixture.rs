@@ -2,7 +2,9 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use bus::{BusSettings, Receipt, Received, Settlement, SharedBus, settings::PostgresSettings};
+use bus::{
+    BusSettings, Packing, Receipt, Received, Settlement, SharedBus, settings::PostgresSettings,
+};
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 use contract::{
     Channel, DeliveryState, Envelope, Event, EventType, NotifyContent, OutcomeData, Priority,
@@ -41,7 +43,9 @@ pub(crate) async fn test_service() -> TestService {
 
 pub(crate) async fn bus(url: &str) -> SharedBus {
     let settings = PostgresSettings { url: url.to_owned().into(), max_connections: 4 };
-    bus::connect(&BusSettings::Postgres(settings)).await.expect("usable settings")
+    bus::connect(&BusSettings::Postgres(settings), &Packing::default())
+        .await
+        .expect("usable settings")
 }
 
 /// A notification as the database has it.

@@ -74,8 +74,21 @@ run "topics_queues_policies_alarms" {
     error_message = "dead letters are kept for 14 days, longer than messages: SQS counts from when a message was first sent"
   }
   assert {
-    condition     = alltrue([for it in aws_sns_topic_subscription.this : it.protocol == "sqs" && it.raw_message_delivery && it.filter_policy == null])
-    error_message = "queues get everything of their topic, as it was published"
+    condition     = alltrue([for it in aws_sns_topic_subscription.this : it.protocol == "sqs" && it.raw_message_delivery])
+    error_message = "queues get messages as they were published"
+  }
+  assert {
+    condition     = [for name, it in aws_sns_topic_subscription.this : name if it.filter_policy != null] == ["event"]
+    error_message = "other queues get everything of their topic"
+  }
+  assert {
+    condition = jsondecode(aws_sns_topic_subscription.this["event"].filter_policy) == {
+      eventType = [
+        { exists = false },
+        { anything-but = ["notification:created", "notification:updated", "notification:deleted"] },
+      ]
+    }
+    error_message = "event-service does not get the events that it publishes itself"
   }
   assert {
     condition     = jsondecode(aws_sns_topic_subscription.this["event"].redrive_policy).deadLetterTargetArn == "arn:aws:sqs:eu-central-1:123456789012:prod-event-queue-dlq"

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use bus::{
-    BusSettings, QueueSpec, Received, Settlement, SharedBus, Subscription, Topology,
+    BusSettings, Packing, QueueSpec, Received, Settlement, SharedBus, Subscription, Topology,
     settings::PostgresSettings,
 };
 use contract::Envelope;
@@ -47,7 +47,9 @@ pub(crate) async fn test_service() -> TestService {
 
 pub(crate) async fn bus(url: &str) -> SharedBus {
     let settings = PostgresSettings { url: url.to_owned().into(), max_connections: 8 };
-    bus::connect(&BusSettings::Postgres(settings)).await.expect("usable settings")
+    bus::connect(&BusSettings::Postgres(settings), &Packing::default())
+        .await
+        .expect("usable settings")
 }
 
 /// A bus with a queue that hears what the scheduler publishes.

@@ -77,7 +77,7 @@ impl TestService {
         let environment = environment(database.url(), &sandbox, variables);
         let pool = database.pool().await;
         let config = Config::read(&environment).expect("a complete environment");
-        let bus = bus::connect(&config.bus.settings).await.expect("a bus");
+        let bus = config.bus.connect().await.expect("a bus");
         let subscription =
             Subscription { topic: config.bus.event_topic.clone(), filter: BTreeMap::new() };
         let queue = QueueSpec {

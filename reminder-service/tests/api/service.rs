@@ -2,7 +2,9 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use bus::{BusSettings, QueueSpec, SharedBus, Subscription, Topology, settings::PostgresSettings};
+use bus::{
+    BusSettings, Packing, QueueSpec, SharedBus, Subscription, Topology, settings::PostgresSettings,
+};
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use reminder_service::{App, Config};
 use serde_json::{Value, json};
@@ -108,7 +110,7 @@ pub(crate) const LISTENER: &str = "listener";
 /// The bus of a database.
 pub(crate) async fn bus(url: &str) -> Result<SharedBus, bus::Error> {
     let settings = PostgresSettings { url: url.into(), max_connections: 2 };
-    bus::connect(&BusSettings::Postgres(settings)).await
+    bus::connect(&BusSettings::Postgres(settings), &Packing::default()).await
 }
 
 /// Subscribes a queue to the event topic: the bus refuses messages for a topic without subscribers.

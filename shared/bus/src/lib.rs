@@ -9,6 +9,7 @@ mod attributes;
 #[cfg(feature = "aws")]
 pub mod aws;
 mod limits;
+mod packing;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 mod publish_results;
@@ -25,6 +26,7 @@ pub use adaptive_rate::AdaptiveRate;
 pub use attributes::attributes_in;
 pub use contract::{MAX_ATTRIBUTES, Message};
 pub use limits::{Unpublishable, check};
+pub use packing::{MAX_PACK_BYTES, MAX_PACK_EVENTS, Packing};
 pub use publish_results::PublishResults;
 pub use settings::{BusSettings, connect};
 

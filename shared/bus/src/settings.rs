@@ -1,9 +1,14 @@
 //! Settings of the bus.
 
+use std::sync::Arc;
+
 use db::DbUrl;
 use env_config::LiveSecret;
 
-use crate::{Error, SharedBus};
+use crate::{
+    Error, SharedBus,
+    packing::{PackedBus, Packing},
+};
 
 #[cfg(feature = "aws")]
 pub use crate::aws::sdk_config;
@@ -72,22 +77,27 @@ pub struct PostgresSettings {
     pub max_connections: u32,
 }
 
-/// Creates the configured bus. Opens no connection: the bus may be unreachable.
+/// Creates the configured bus, with packs as set. Opens no connection: the bus may be unreachable.
 ///
 /// # Errors
 /// [`Error::Misconfigured`] if the settings are malformed, or this build lacks the adapter.
-pub async fn connect(settings: &BusSettings) -> Result<SharedBus, Error> {
+pub async fn connect(settings: &BusSettings, packing: &Packing) -> Result<SharedBus, Error> {
+    let adapter = adapter(settings).await?;
+    Ok(Arc::new(PackedBus::new(adapter, packing.clone())))
+}
+
+async fn adapter(settings: &BusSettings) -> Result<SharedBus, Error> {
     match settings {
         #[cfg(feature = "aws")]
         BusSettings::Aws(settings) => {
             let (sns, sqs) =
                 (settings.at(&settings.sns_endpoint_url), settings.at(&settings.sqs_endpoint_url));
             let (sns, sqs) = (sdk_config(&sns).await, sdk_config(&sqs).await);
-            Ok(std::sync::Arc::new(crate::aws::AwsBus::new(&sns, &sqs)))
+            Ok(Arc::new(crate::aws::AwsBus::new(&sns, &sqs)))
         }
         #[cfg(feature = "postgres")]
         BusSettings::Postgres(settings) => {
-            Ok(std::sync::Arc::new(crate::postgres::PostgresBus::new(settings)?))
+            Ok(Arc::new(crate::postgres::PostgresBus::new(settings)?))
         }
         #[cfg(not(all(feature = "aws", feature = "postgres")))]
         _ => Err(Error::Misconfigured {

@@ -9,6 +9,7 @@ mod bus_conformance {
     mod delivery;
     mod failures;
     mod foreign;
+    mod packs;
     mod postgres;
     mod proxy;
     mod publishing;
@@ -56,5 +57,11 @@ mod bus_conformance {
         failures::reports_missing_names_as_misconfigured,
         failures::reports_unreachable_bus_as_unavailable,
         failures::ensures_topology_repeatedly,
+        packs::delivers_events_of_packs,
+        packs::publishes_one_event_as_it_is,
+        packs::settles_events_of_pack_apart,
+        packs::redelivers_pack_of_which_nothing_was_done,
+        packs::splits_pack_that_is_received_repeatedly,
+        packs::rejects_malformed_event_of_pack_alone,
     }
 }

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::{
     Bounds, ErasedData, EventType, ItemId, MAX_ATTRIBUTES, Message, OutcomeData, RawMessage,
-    ReconcileData, ReminderData, RevisionData, SendData, Traceparent, bounds, event_id_of,
+    ReconcileData, ReminderData, RevisionData, SendData, Traceparent, bounds, event_id_of, pack,
 };
 
 mod legacy;
@@ -54,6 +54,14 @@ pub enum DecodeError {
     /// This version cannot read `schema`.
     #[error("the schema is unknown")]
     UnknownSchema,
+    /// An event of a pack is malformed, or a pack has no list of at most
+    /// [`MAX_READ_EVENTS`](pack::MAX_READ_EVENTS) events.
+    #[error(
+        "expected events, a list of 1 to {}, each with eventId, occurredAt, userId, itemId, version \
+         and eventData",
+        pack::MAX_READ_EVENTS
+    )]
+    Pack,
     /// More attributes than a raw delivery allows.
     #[error("more than {MAX_ATTRIBUTES} attributes")]
     TooManyAttributes,
@@ -106,10 +114,11 @@ struct Body {
     event_data: Value,
 }
 
+/// JSON envelope in which SNS delivers a message, unless delivery is raw.
 #[derive(Deserialize)]
-struct SnsEnvelope {
+pub(crate) struct SnsEnvelope {
     #[serde(rename = "Message")]
-    message: String,
+    pub(crate) message: String,
     #[serde(rename = "MessageId")]
     message_id: Option<String>,
     #[serde(rename = "Timestamp")]
@@ -162,13 +171,9 @@ impl Envelope {
     /// [`DecodeError`] if the message can never be read.
     pub fn decode<'a>(received: impl Into<RawMessage<'a>>) -> Result<Self, DecodeError> {
         let received = received.into();
-        match unwrap(received.body) {
+        match SnsEnvelope::read(received.body) {
             Some(outer) => {
-                let attributes = outer
-                    .attributes
-                    .into_iter()
-                    .map(|(name, attribute)| (name, attribute.value))
-                    .collect();
+                let attributes = outer.attributes();
                 let message_id = outer.message_id.as_deref().unwrap_or(received.message_id);
                 decode(
                     &outer.message,
@@ -258,13 +263,21 @@ impl Envelope {
     }
 }
 
-/// Reads a text as an SNS envelope; `None` if it is not one.
-fn unwrap(text: &str) -> Option<SnsEnvelope> {
-    // Raw bodies of this suite never contain this key; the check avoids parsing them twice.
-    if !text.contains("\"Message\"") {
-        return None;
+impl SnsEnvelope {
+    /// Reads a text as an SNS envelope; `None` if it is not one.
+    pub(crate) fn read(text: &str) -> Option<Self> {
+        // Raw bodies of this suite never contain this key; the check avoids parsing them twice.
+        if !text.contains("\"Message\"") {
+            return None;
+        }
+        serde_json::from_str(text).ok()
     }
-    serde_json::from_str(text).ok()
+
+    /// Attributes of the message.
+    pub(crate) fn attributes(&self) -> BTreeMap<String, String> {
+        let attributes = self.attributes.iter();
+        attributes.map(|(name, attribute)| (name.clone(), attribute.value.clone())).collect()
+    }
 }
 
 fn decode(
@@ -280,6 +293,8 @@ fn decode(
     let schema = match attribute("schema") {
         None => Schema::Legacy,
         Some(SCHEMA) => Schema::V2,
+        // A pack that can be read was opened before.
+        Some(pack::SCHEMA) => return Err(DecodeError::Pack),
         Some(_) => return Err(DecodeError::UnknownSchema),
     };
     let event_type: EventType = attribute("eventType")

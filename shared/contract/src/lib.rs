@@ -11,6 +11,7 @@ mod ids;
 pub mod json_problem;
 mod message;
 mod outcome;
+pub mod pack;
 mod reason;
 mod schedule;
 pub mod text;

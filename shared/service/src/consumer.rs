@@ -38,7 +38,7 @@ pub trait Handler: Send + Sync + 'static {
 pub struct ConsumerSettings {
     /// URL or name of the queue.
     pub queue: String,
-    /// Most messages of a batch.
+    /// Most messages that are handled together.
     pub batch: usize,
     /// Number of batches that are handled concurrently.
     pub concurrency: usize,
@@ -162,7 +162,7 @@ async fn process<H: Handler>(
     let period = settings.visibility / 2;
     let mut tick = interval_at(Instant::now() + period, period);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut groups = VecDeque::from(groups(batch));
+    let mut groups = VecDeque::from(groups(batch, settings.batch));
     while let Some(group) = groups.pop_front() {
         let hidden = std::iter::once(&group)
             .chain(&groups)
@@ -226,10 +226,11 @@ async fn settle(
 }
 
 /// Splits a batch into the groups that are handled one after the other: first messages that were
-/// not received before, within [`MAX_RECEIVE_BYTES`] for each group, then the rest by [`GROUPS`].
-fn groups(batch: Vec<Received>) -> Vec<Vec<Received>> {
+/// not received before, at most `most` of them with [`MAX_RECEIVE_BYTES`] in each group, then the
+/// rest by [`GROUPS`].
+fn groups(batch: Vec<Received>, most: usize) -> Vec<Vec<Received>> {
     let (mut groups, mut again, mut often) = (Vec::new(), Vec::new(), Vec::new());
-    let (mut fresh, mut bytes) = (Vec::with_capacity(batch.len()), 0);
+    let (mut fresh, mut bytes) = (Vec::with_capacity(batch.len().min(most)), 0);
     for message in batch {
         if message.receive_count > GROUPS[1].0 {
             often.push(message);
@@ -237,7 +238,8 @@ fn groups(batch: Vec<Received>) -> Vec<Vec<Received>> {
             again.push(message);
         } else {
             let size = message.bytes();
-            if bytes + size > MAX_RECEIVE_BYTES && !fresh.is_empty() {
+            let is_full = fresh.len() >= most || bytes + size > MAX_RECEIVE_BYTES;
+            if is_full && !fresh.is_empty() {
                 groups.push(std::mem::take(&mut fresh));
                 bytes = 0;
             }

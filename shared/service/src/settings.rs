@@ -3,7 +3,7 @@
 use std::{fmt, net::IpAddr, net::Ipv4Addr, str::FromStr, time::Duration};
 
 use bus::{
-    BusSettings,
+    BusSettings, Packing, SharedBus,
     settings::{AwsCredentials, AwsSettings, PostgresSettings},
 };
 use db::{DbUrl, Tls};
@@ -88,6 +88,8 @@ impl Process {
 pub struct BusConfig {
     /// Selected adapter with its settings.
     pub settings: BusSettings,
+    /// Topics whose events are packed (`BUS_PACKING`).
+    pub packing: Packing,
     /// The topic of facts (`EVENT_TOPIC_ARN`).
     pub event_topic: String,
     /// The topic of due notifications (`NOTIFICATION_TOPIC_ARN`).
@@ -104,6 +106,14 @@ pub struct BusConfig {
 }
 
 impl BusConfig {
+    /// Creates the configured bus. Opens no connection.
+    ///
+    /// # Errors
+    /// If the settings are malformed, or this build lacks the adapter.
+    pub async fn connect(&self) -> Result<SharedBus, bus::Error> {
+        bus::connect(&self.settings, &self.packing).await
+    }
+
     /// Reads `BUS` and the variables of the selected bus. `used` names the topic and queue
     /// variables that this service requires on aws (on the postgres bus each has a default).
     pub fn read(reader: &mut Reader<'_>, used: &[&'static str]) -> Option<Self> {
@@ -118,6 +128,12 @@ impl BusConfig {
             "BUS_MAX_CONNECTIONS",
             "largest number of connections to the PostgreSQL of the bus",
             8,
+        );
+        let packing = reader.or(
+            "BUS_PACKING",
+            "packing of several events in one message: on, off, or topic=off for a topic with \
+             subscribers that read single events, separated by commas",
+            Packing::default(),
         );
         let aws = aws_settings(reader);
         let settings = match bus.as_deref() {
@@ -164,6 +180,7 @@ impl BusConfig {
         let dead_letters_kept = dead_letters_kept(reader);
         Some(Self {
             settings: settings?,
+            packing: packing?,
             event_topic,
             notification_topic,
             event_queue,

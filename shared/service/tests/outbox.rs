@@ -6,7 +6,7 @@ mod paused_bus;
 use std::{collections::BTreeMap, time::Duration};
 
 use bus::{
-    BusSettings, Message, QueueSpec, Received, SharedBus, Subscription, Topology, connect,
+    BusSettings, Message, Packing, QueueSpec, Received, SharedBus, Subscription, Topology, connect,
     settings::PostgresSettings,
 };
 use contract::new_id;
@@ -47,7 +47,8 @@ impl TestOutbox {
             .await
             .expect("the table is made");
         let settings = PostgresSettings { url: bus_database.url().into(), max_connections: 4 };
-        let bus = connect(&BusSettings::Postgres(settings)).await.expect("a bus");
+        let bus =
+            connect(&BusSettings::Postgres(settings), &Packing::default()).await.expect("a bus");
         let subscriptions = vec![Subscription { topic: TOPIC.to_owned(), filter: BTreeMap::new() }];
         let queue = QueueSpec { queue: QUEUE.to_owned(), max_receive_count: 5, subscriptions };
         bus.ensure(&Topology { topics: vec![TOPIC.to_owned()], queues: vec![queue] })

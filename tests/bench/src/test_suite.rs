@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::{Context as _, ensure};
-use bus::{BusSettings, SharedBus, settings::PostgresSettings};
+use bus::{BusSettings, Packing, SharedBus, settings::PostgresSettings};
 use sqlx::{PgPool, postgres::PgPoolOptions};
 use support::{
     Service, environment,
@@ -92,7 +92,7 @@ impl<'a> TestSuite<'a> {
             url: self.bus_url.as_str().into(),
             max_connections: 2,
         });
-        bus::connect(&settings).await.context("connect to the bus")
+        bus::connect(&settings, &Packing::default()).await.context("connect to the bus")
     }
 
     /// The processes whose CPU time counts: the services, PostgreSQL, the provider, the bench.

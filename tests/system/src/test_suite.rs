@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, net::SocketAddr};
 
-use bus::{BusSettings, SharedBus, settings::PostgresSettings};
+use bus::{BusSettings, Packing, SharedBus, settings::PostgresSettings};
 use sandbox::{Options, Sandbox};
 use support::{
     Service, environment,
@@ -255,7 +255,7 @@ impl TestSuite {
                 max_connections: 2,
             }),
         };
-        bus::connect(&settings).await.expect("the bus is configured")
+        bus::connect(&settings, &Packing::default()).await.expect("the bus is configured")
     }
 
     /// Value of a topic or queue variable on this bus.

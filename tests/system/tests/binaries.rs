@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use bus::{BusSettings, Message};
+use bus::{BusSettings, Message, Packing};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use support::{
@@ -296,7 +296,9 @@ async fn keeps_messages_when_aws_is_provisioned_again() {
     let first = aws::with_suite(ministack.endpoint(), &["--prefix", "dev-"]).await;
     assert!(first["EVENT_TOPIC_ARN"].ends_with(":dev-event-topic"), "{first:?}");
     let bus =
-        bus::connect(&BusSettings::Aws(aws::settings(ministack.endpoint()))).await.expect("a bus");
+        bus::connect(&BusSettings::Aws(aws::settings(ministack.endpoint())), &Packing::default())
+            .await
+            .expect("a bus");
     let message = Message { body: "kept".to_owned(), attributes: BTreeMap::new() };
     bus.publish(&first["EVENT_TOPIC_ARN"], &[message]).await.expect("published");
 

@@ -4,8 +4,8 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use bus::{
-    BusSettings, Message, QueueSpec, Received, Settlement, SharedBus, Subscription, Topology,
-    settings::PostgresSettings,
+    BusSettings, Message, Packing, QueueSpec, Received, Settlement, SharedBus, Subscription,
+    Topology, settings::PostgresSettings,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use contract::{Envelope, EventType, occurrence_id};
@@ -164,7 +164,9 @@ impl TestService {
         let database = postgres::migrated("contract", &reminder_service::store::MIGRATOR).await;
         let url = database.url();
         let settings = PostgresSettings { url: url.to_owned().into(), max_connections: 2 };
-        let bus = bus::connect(&BusSettings::Postgres(settings)).await.expect("a bus");
+        let bus = bus::connect(&BusSettings::Postgres(settings), &Packing::default())
+            .await
+            .expect("a bus");
         let subscription =
             Subscription { topic: "event-topic".to_owned(), filter: BTreeMap::new() };
         let queue = QueueSpec {

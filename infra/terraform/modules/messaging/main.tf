@@ -12,6 +12,16 @@ data "aws_region" "current" {}
 locals {
   names             = toset(["event", "notification", "ses-feedback"])
   day_seconds       = 24 * 60 * 60
+  # event-service publishes these to event-topic and does not read them; each would cost a message.
+  # A message without a type is not filtered out, so that it ends as a dead letter.
+  filter_policies = {
+    event = jsonencode({
+      eventType = [
+        { exists = false },
+        { anything-but = ["notification:created", "notification:updated", "notification:deleted"] },
+      ]
+    })
+  }
   configuration_set = "arn:${data.aws_partition.current.partition}:ses:${data.aws_region.current.name}:${data.aws_caller_identity.current.account_id}:configuration-set/${var.configuration_set_name}"
 }
 
@@ -65,6 +75,7 @@ resource "aws_sns_topic_subscription" "this" {
   protocol             = "sqs"
   endpoint             = aws_sqs_queue.this[each.key].arn
   raw_message_delivery = var.raw_message_delivery[each.key]
+  filter_policy        = lookup(local.filter_policies, each.key, null)
 
   # Messages that SNS cannot put into the queue (a broken policy or key) go to the dead-letter queue
   # instead of being dropped.

@@ -318,10 +318,33 @@ impl Statements {
                 "case when isfinite(vt) then vt else enqueued_at end < now() - $3",
             )
             .into(),
-            // $3: the user.
-            erase_dead_letters: remove(
-                "coalesce($3 in (headers ->> 'userId', message ->> 'userId',
-                    message #>> '{MessageAttributes,userId,Value}'), false)",
+            // $1, $2: as above, $3: the user. Of a pack of several users, the events of this user
+            // are removed.
+            erase_dead_letters: format!(
+                "with seen as materialized (
+                    select msg_id,
+                        coalesce($3 in (headers ->> 'userId', message ->> 'userId',
+                            message #>> '{{MessageAttributes,userId,Value}}'), false) as is_removed,
+                        coalesce(message -> 'events' @>
+                            jsonb_build_array(jsonb_build_object('userId', $3::text)), false)
+                            and jsonb_typeof(message -> 'events') = 'array' as is_cut
+                    from {dead_letters}
+                    where msg_id > $1 order by msg_id limit $2
+                ), gone as (
+                    delete from {dead_letters}
+                    where msg_id = any(array(select msg_id from seen where is_removed))
+                    returning 1
+                ), cut as (
+                    update {dead_letters}
+                    set message = jsonb_set(message, '{{events}}', coalesce((
+                        select jsonb_agg(event) from jsonb_array_elements(message -> 'events') as event
+                        where event ->> 'userId' is distinct from $3), '[]'))
+                    where msg_id = any(
+                        array(select msg_id from seen where is_cut and not is_removed))
+                    returning 1
+                )
+                select (select count(*) from gone) + (select count(*) from cut),
+                    (select max(msg_id) from seen)"
             )
             .into(),
             // $1: number of letters.

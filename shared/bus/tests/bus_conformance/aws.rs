@@ -1,6 +1,6 @@
 //! Behaviour of the aws adapter alone.
 
-use bus::{BusSettings, Error, QueueSpec, Topology, settings::sdk_config};
+use bus::{BusSettings, Error, Packing, QueueSpec, Topology, settings::sdk_config};
 
 use super::{
     proxy::Proxy,
@@ -21,7 +21,10 @@ fn endpoint(bus: &TestBus) -> &str {
 async fn retries_only_failed_entries() {
     let bus = TestBus::aws().await;
     let proxy = Proxy::failing_once(endpoint(&bus), &["1", "4", "9"]).await;
-    let through = bus::connect(&BusSettings::Aws(aws_settings(proxy.endpoint()))).await.unwrap();
+    let through =
+        bus::connect(&BusSettings::Aws(aws_settings(proxy.endpoint())), &Packing::default())
+            .await
+            .unwrap();
 
     let results = through.publish(&bus.topic, &messages(10)).await.unwrap();
 
@@ -37,7 +40,10 @@ async fn retries_only_failed_entries() {
 async fn publishes_without_groups_when_they_are_refused() {
     let bus = TestBus::aws().await;
     let proxy = Proxy::refusing_groups(endpoint(&bus)).await;
-    let through = bus::connect(&BusSettings::Aws(aws_settings(proxy.endpoint()))).await.unwrap();
+    let through =
+        bus::connect(&BusSettings::Aws(aws_settings(proxy.endpoint())), &Packing::default())
+            .await
+            .unwrap();
     let of_somebody: Vec<_> = (0..10).map(|number| message(number, &[("userId", "ada")])).collect();
 
     let results = through.publish(&bus.topic, &of_somebody).await.unwrap();

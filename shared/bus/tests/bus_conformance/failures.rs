@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bus::{BusSettings, Error, Topology};
+use bus::{BusSettings, Error, Packing, Topology};
 
 use super::test_bus::{LIMIT, LONG, TestBus, messages};
 
@@ -33,7 +33,7 @@ pub(super) async fn reports_unreachable_bus_as_unavailable(bus: &TestBus) {
             settings.url = format!("postgres://someone@127.0.0.1:{port}/bus").into()
         }
     }
-    let unreachable = bus::connect(&settings).await.unwrap();
+    let unreachable = bus::connect(&settings, &Packing::default()).await.unwrap();
 
     let begun = Instant::now();
     let batch = messages(20);

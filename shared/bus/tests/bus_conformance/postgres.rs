@@ -2,7 +2,9 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use bus::{BusSettings, Error, QueueSpec, Subscription, Topology, settings::PostgresSettings};
+use bus::{
+    BusSettings, Error, Packing, QueueSpec, Subscription, Topology, settings::PostgresSettings,
+};
 use futures::future::join_all;
 
 use super::test_bus::{Backend, LIMIT, LONG, TestBus, messages, numbers};
@@ -17,7 +19,7 @@ async fn installs_from_several_processes_at_once() {
     let topology = Topology { topics: vec!["topic".to_owned()], queues };
 
     let ensured = join_all((0..8).map(|_| async {
-        let bus = bus::connect(&settings).await.unwrap();
+        let bus = bus::connect(&settings, &Packing::default()).await.unwrap();
         bus.ensure(&topology).await.map(|()| bus)
     }));
 
@@ -36,7 +38,7 @@ async fn refuses_messages_before_first_subscription() {
 
     let subscriptions = vec![Subscription { topic: "early".to_owned(), filter: BTreeMap::new() }];
     let queue = QueueSpec { queue: "late".to_owned(), max_receive_count: 3, subscriptions };
-    let other = bus::connect(&bus.settings).await.unwrap();
+    let other = bus::connect(&bus.settings, &Packing::default()).await.unwrap();
     other.ensure(&Topology { topics: Vec::new(), queues: vec![queue] }).await.unwrap();
     bus.adapter.publish("early", &messages(1)).await.unwrap();
     bus.drain("late", 1).await;

@@ -4,7 +4,8 @@ use std::{collections::BTreeMap, time::Duration};
 
 use aws_sdk_sqs::types::QueueAttributeName;
 use bus::{
-    BusSettings, Message, QueueSpec, Received, Settlement, SharedBus, Subscription, Topology,
+    BusSettings, Message, Packing, QueueSpec, Received, Settlement, SharedBus, Subscription,
+    Topology,
     settings::{AwsCredentials, AwsSettings, PostgresSettings, sdk_config},
 };
 use support::{
@@ -83,7 +84,7 @@ impl TestBus {
         };
         let queues = vec![queue(&everything, BTreeMap::new()), queue(&some, filter())];
         let topology = Topology { topics: vec![topic.clone()], queues };
-        let adapter = bus::connect(&settings).await.unwrap();
+        let adapter = bus::connect(&settings, &Packing::default()).await.unwrap();
         adapter.ensure(&topology).await.unwrap();
         Self { adapter, settings, backend, topology, topic, everything, some }
     }

@@ -53,18 +53,25 @@ async fn isolates_message_whose_handling_panics() {
 fn handles_fresh_messages_before_small_groups() {
     let counts = [5, 1, 2, 1].into_iter().chain([2; 70]).chain([4; 10]);
     let batch: Vec<_> = counts.enumerate().map(|(number, count)| message(number, count)).collect();
-    let sizes: Vec<_> = groups(batch.clone()).iter().map(Vec::len).collect();
+    let sizes: Vec<_> = groups(batch.clone(), 500).iter().map(Vec::len).collect();
     assert_eq!(sizes, [2, 64, 7, 8, 3]);
-    assert_eq!(groups(batch)[0][0].message_id, "1");
+    assert_eq!(groups(batch, 500)[0][0].message_id, "1");
 }
 
 #[test]
 fn bounds_groups_by_bytes() {
     let large = |number| Received { body: "x".repeat(MAX_RECEIVE_BYTES / 2), ..message(number, 1) };
     assert_eq!(
-        groups((0..5).map(large).collect()).iter().map(Vec::len).collect::<Vec<_>>(),
+        groups((0..5).map(large).collect(), 500).iter().map(Vec::len).collect::<Vec<_>>(),
         [2, 2, 1]
     );
+}
+
+#[test]
+fn bounds_groups_by_number() {
+    // A receive that finds packs for the first time returns more events than a batch.
+    let batch = (0..25).map(|number| message(number, 1)).collect();
+    assert_eq!(groups(batch, 10).iter().map(Vec::len).collect::<Vec<_>>(), [10, 10, 5]);
 }
 
 #[test]
