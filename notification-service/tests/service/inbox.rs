@@ -9,6 +9,13 @@ use crate::test_service::{DueOccurrence, TestService};
 async fn send_email(service: &TestService, user: &str) -> DueOccurrence {
     let due = service.publish_due(user, &[Channel::Email]).await;
     service.wait_for_state(&due, Channel::Email, "sent").await;
+    // The process's estimate of the database's clock may be ahead of it by milliseconds.
+    let is_past =
+        "select not exists (select from deliveries where finished_at >= clock_timestamp())";
+    support::wait_until(crate::test_service::LIMIT, async || {
+        sqlx::query_scalar(is_past).fetch_one(&service.pool).await.expect("read")
+    })
+    .await;
     due
 }
 
