@@ -25,7 +25,7 @@ use crate::{
     domain::{email_addresses::EmailAddresses, quota::Quota},
     peers::Peers,
     routes::{self, AppState, FeedLimits},
-    store::MIGRATOR,
+    store::{MIGRATOR, SESSION},
     tasks::purge,
     telemetry::METRICS,
     usecases::Resources,
@@ -59,7 +59,7 @@ impl App {
         let (rest, admin) =
             (listeners.rest.context("the REST port is not bound")?, listeners.admin);
         let addresses = (rest.local_addr()?, admin.local_addr()?);
-        let pool = config.database.pool(NAME);
+        let pool = config.database.pool_with(NAME, SESSION);
         pool_metrics::report(&pool, "main");
         let bus = config.bus.connect().await?;
         let (relay, relay_handle) =
