@@ -59,12 +59,12 @@ async fn measure(
     if options.wants(RowId::Generator) {
         note("generator", rows::generator::measure(options, testbed, rows).await);
     }
-    if [RowId::Burst, RowId::Latency, RowId::Lateness, RowId::Memory]
+    if [RowId::Burst, RowId::Latency, RowId::Lateness, RowId::Memory, RowId::Idle]
         .into_iter()
         .any(|row| options.wants(row))
     {
         note(
-            "burst, latency, lateness, memory",
+            "burst, latency, lateness, memory, idle",
             rows::pipeline::measure(options, testbed, rows).await,
         );
     }

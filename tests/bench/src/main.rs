@@ -19,6 +19,7 @@ mod stats;
 mod table;
 mod test_suite;
 mod testbed;
+mod writes;
 
 use std::process::ExitCode;
 

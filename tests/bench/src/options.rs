@@ -64,6 +64,8 @@ pub(crate) enum RowId {
     Lateness,
     /// Memory, idle and at its peak
     Memory,
+    /// CPU while nothing is due
+    Idle,
     /// Events applied by event-service
     Events,
     /// POST and GET of /reminders

@@ -15,7 +15,7 @@ use support::{
     process::{Addresses, Command, Running},
 };
 
-use crate::{cpu::Watched, readiness::wait_until_ready, testbed::Testbed};
+use crate::{cpu::Watched, readiness::wait_until_ready, testbed::Testbed, writes::WriteMeter};
 
 /// Secret by which the bench's requests are accepted as the gateway's.
 pub(crate) const GATEWAY_SECRET: &str = "the-gateway-of-the-bench";
@@ -29,6 +29,8 @@ pub(crate) struct TestSuite<'a> {
     pub(crate) notifications: PgPool,
     pub(crate) devices: PgPool,
     bus_url: String,
+    /// The databases of the services and of the bus.
+    urls: Vec<String>,
 }
 
 impl<'a> TestSuite<'a> {
@@ -62,6 +64,7 @@ impl<'a> TestSuite<'a> {
             commands,
             notifications: pool(&notifications)?,
             devices: pool(&devices)?,
+            urls: vec![reminders, notifications, devices, bus_url.clone()],
             bus_url,
         })
     }
@@ -93,6 +96,11 @@ impl<'a> TestSuite<'a> {
             max_connections: 2,
         });
         bus::connect(&settings, &Packing::default()).await.context("connect to the bus")
+    }
+
+    /// Starts to measure what PostgreSQL writes.
+    pub(crate) async fn measure_writes(&self) -> anyhow::Result<WriteMeter> {
+        WriteMeter::start(self.urls.clone()).await
     }
 
     /// The processes whose CPU time counts: the services, PostgreSQL, the provider, the bench.

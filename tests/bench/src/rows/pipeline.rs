@@ -8,6 +8,7 @@ use super::{
     run::{self, Plan, Run},
 };
 use crate::{
+    cpu::Meter,
     options::{Options, RowId},
     progress::Progress,
     report::{Bound, Figure, Row},
@@ -37,6 +38,9 @@ pub(crate) async fn measure(
     let services = suite.start(&Service::ALL).await?;
     let idle = if options.wants(RowId::Memory) { Some(settle(&services).await?) } else { None };
 
+    if options.wants(RowId::Idle) {
+        rows.push(measure_idle(options, &suite, &services).await?);
+    }
     reminders::register_devices(&services).await?;
     let plan = Plan {
         count: WARM_UP.min(options.count()),
@@ -66,6 +70,36 @@ pub(crate) async fn measure(
         rows.push(memory(idle, measure_memory(&services)?));
     }
     services.stop().await
+}
+
+/// Measures the CPU that everything uses while there is nothing to do.
+async fn measure_idle(
+    options: &Options,
+    suite: &TestSuite<'_>,
+    services: &Services,
+) -> anyhow::Result<Row> {
+    let seconds = options.seconds(20);
+    let _waiting = Progress::waiting(&format!("idle: {seconds} s"));
+    suite.testbed.reset_statements().await?;
+    let writes = suite.measure_writes().await?;
+    let meter = Meter::start(suite.watched(services))?;
+    tokio::time::sleep(std::time::Duration::from_secs(seconds)).await;
+    let usage = meter.read()?;
+    let writes = writes.read().await?;
+    suite.testbed.print_statements("idle", usize::try_from(seconds)?).await?;
+    let percent = |used: f64| used / usage.wall.as_secs_f64() * 100.0;
+    let services = Service::ALL.map(Service::binary);
+    let of_services = usage.processes.iter().filter(|(name, _)| services.contains(name));
+    let of_services: f64 = of_services.map(|(_, seconds)| seconds).sum();
+    let row = Row::new("idle", format!("CPU of one core while nothing is due, for {seconds} s"))
+        .figure(
+            Figure::new("idlePercent", "everything", percent(of_services + usage.postgres), "%")
+                .compared_with("", "1 %", "0.5 %"),
+        )
+        .figure(Figure::new("idleServicesPercent", "the four services", percent(of_services), "%"))
+        .figure(Figure::new("idlePostgresPercent", "PostgreSQL", percent(usage.postgres), "%"))
+        .figure(Figure::new("idleCommits", "commits", writes.commits / seconds as f64, "/s"));
+    Ok(row.cpu(usize::try_from(seconds)?, usage))
 }
 
 async fn bursts(
@@ -140,6 +174,26 @@ fn burst(runs: &[Run], latency_ms: u64) -> Row {
                 .bounded(Bound::AtMost(0.0)),
         )
         .cpu(run.count, run.usage.clone());
+    let each = |total: f64| total / run.count.max(1) as f64;
+    row = row
+        .figure(
+            Figure::new(
+                "postgresMicros",
+                "CPU of PostgreSQL, each",
+                each(run.usage.postgres * 1e6),
+                "µs",
+            )
+            .compared_with("", "110 µs", "60 µs"),
+        )
+        .figure(
+            Figure::new("walBytes", "write-ahead log, each", each(run.writes.wal_bytes), "B")
+                .compared_with("", "2 KiB", "1 KiB"),
+        )
+        .figure(
+            Figure::new("commits", "commits, each", each(run.writes.commits), "")
+                .compared_with("", "0.05", "0.02"),
+        )
+        .figure(Figure::new("deadRows", "dead row versions, each", each(run.writes.dead), ""));
     if runs.len() > 1 {
         row = row.note(format!(
             "median of {} runs, {} to {}/s",

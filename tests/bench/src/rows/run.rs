@@ -16,6 +16,7 @@ use crate::{
     record::Arrivals,
     stats::rate,
     test_suite::{Services, TestSuite},
+    writes::Writes,
 };
 
 /// Time between the start of the measurement and the first due time.
@@ -49,6 +50,7 @@ pub(crate) struct Run {
     pub(crate) known: Duration,
     pub(crate) arrivals: Arrivals,
     pub(crate) usage: Usage,
+    pub(crate) writes: Writes,
     /// Rate at which reminders were created and reached event-service.
     pub(crate) created_per_second: f64,
 }
@@ -86,11 +88,13 @@ pub(crate) async fn run(
         tokio::time::sleep(until(first_ms).saturating_sub(BEFORE)).await;
     }
     suite.testbed.reset_statements().await?;
+    let writes = suite.measure_writes().await?;
     let meter = Meter::start(suite.watched(services))?;
     wait_for_arrivals(suite, count as usize, last_ms, name).await?;
     let recorded = wait_for_records(suite, count, first_ms, last_ms).await?;
     let known = wait_for_outcomes(suite, count, first_ms, last_ms).await?;
     let usage = meter.read()?;
+    let writes = writes.read().await?;
     suite.testbed.print_statements(name, count as usize).await?;
     let arrivals = Arrivals::of(&suite.testbed.provider.records().await?);
     ensure!(
@@ -106,6 +110,7 @@ pub(crate) async fn run(
         known,
         arrivals,
         usage,
+        writes,
         created_per_second,
     })
 }
