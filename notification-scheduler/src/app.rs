@@ -56,6 +56,9 @@ impl Service for NotificationScheduler {
     }
 }
 
+/// Connections that listen: for occurrences, and for commands.
+const LISTENERS: u32 = 2;
+
 fn topology(bus: &BusConfig) -> Topology {
     Topology { topics: vec![bus.notification_topic.clone()], queues: Vec::new() }
 }
@@ -78,6 +81,8 @@ pub struct App {
     listeners: Listeners,
     admin_addr: SocketAddr,
     pool: PgPool,
+    /// The connections that listen.
+    listeners_pool: PgPool,
     bus: SharedBus,
 }
 
@@ -91,10 +96,16 @@ impl App {
         service::time_zones::watch();
         let listeners = Listeners::bind(&config.process, false).await?;
         let admin_addr = listeners.admin_addr()?;
-        let pool = config.database.pool_with(NotificationScheduler::NAME, SESSION);
+        let pool_of = |max_connections| {
+            let mut settings = config.database.clone();
+            settings.max_connections = max_connections;
+            settings.pool_with(NotificationScheduler::NAME, SESSION)
+        };
+        let pool = pool_of(config.database.max_connections.saturating_sub(LISTENERS).max(1));
         pool_metrics::report(&pool, "main");
+        let listeners_pool = pool_of(LISTENERS);
         let bus = config.bus.connect().await.context("connect to the bus")?;
-        Ok(Self { config, listeners, admin_addr, pool, bus })
+        Ok(Self { config, listeners, admin_addr, pool, listeners_pool, bus })
     }
 
     /// Address on which health and metrics are served.
@@ -108,13 +119,14 @@ impl App {
     /// # Errors
     /// When the listener or a task fails.
     pub async fn run(self, shutdown: CancellationToken) -> anyhow::Result<()> {
-        let Self { config, listeners, pool, bus, .. } = self;
+        let Self { config, listeners, pool, listeners_pool, bus, .. } = self;
         let topic = config.bus.notification_topic.clone();
         let settings = Settings {
             user_releases_per_second: config.user_releases_per_second,
             ..Settings::new(topic.clone())
         };
-        let scheduler = Scheduler::new(pool.clone(), Arc::clone(&bus), settings);
+        let scheduler =
+            Scheduler::new(pool.clone(), listeners_pool.clone(), Arc::clone(&bus), settings);
         let commands =
             CommandPublisher::new(pool.clone(), Arc::clone(&bus), topic, Settings::LEASE);
         let started = Started::default();
@@ -132,10 +144,14 @@ impl App {
             topology: topology(&config.bus),
         };
         if startup.complete(&started, &shutdown).await {
-            tokio::join!(scheduler.run(shutdown.clone()), relay_commands(commands, shutdown));
+            tokio::join!(
+                scheduler.run(shutdown.clone()),
+                relay_commands(commands, listeners_pool.clone(), shutdown)
+            );
         }
         stopped.cancel();
         admin_server.await??;
+        listeners_pool.close().await;
         pool.close().await;
         Ok(())
     }

@@ -10,6 +10,7 @@ pub mod outcomes;
 pub mod quarantine;
 pub mod releases;
 pub mod series;
+pub mod sleep;
 
 use sqlx::PgExecutor;
 use uuid::Uuid;

@@ -11,6 +11,7 @@ pub mod publish_commands;
 pub mod quarantine_unreadable;
 mod read_series;
 pub mod release_due_occurrences;
+pub(crate) mod sleep_while_idle;
 
 use std::time::Duration;
 

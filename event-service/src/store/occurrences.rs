@@ -113,6 +113,15 @@ pub async fn create(
     Ok(())
 }
 
+/// Wakes schedulers that sleep because they found nothing due.
+///
+/// # Errors
+/// If the statement fails.
+pub async fn wake_schedulers(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    sqlx::query!("select wake_schedulers()").execute(connection).await?;
+    Ok(())
+}
+
 /// Updates date, priority and expiry of occurrences whose delivery time stays the same.
 ///
 /// # Errors

@@ -3,7 +3,9 @@
 
 use std::collections::BTreeMap;
 
+use chrono::{DateTime, TimeDelta, Utc};
 use contract::Envelope;
+use db::wake::LONGEST_SLEEP;
 use service::outbox::OutboxMessage;
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -21,6 +23,9 @@ use crate::{
     },
     store::{commands, notification_versions, occurrences},
 };
+
+/// Time within which a scheduler that is asleep may miss a new occurrence: twice its longest sleep.
+const NEAR_FUTURE: TimeDelta = TimeDelta::seconds(2 * LONGEST_SLEEP.as_secs().cast_signed());
 
 /// Changes of a batch by notification: its source and the changes.
 type Items<'a> = BTreeMap<Uuid, (Source, Vec<(&'a Envelope, &'a Change)>)>;
@@ -50,7 +55,7 @@ pub(super) async fn change(
     }
     // If its version is newer, nothing is to be done.
     changes.retain(|changed| upserted.written.contains(&changed.id));
-    change_occurrences(connection, &changes, &upserted.replaced).await?;
+    change_occurrences(connection, &changes, &upserted.replaced, now).await?;
     let messages =
         revision_commands(&changes).iter().map(OutboxMessage::of).collect::<Result<Vec<_>, _>>()?;
     commands::insert(connection, &messages).await?;
@@ -81,6 +86,7 @@ async fn change_occurrences(
     connection: &mut PgConnection,
     changes: &[ChangedNotification<'_>],
     replaced: &[Uuid],
+    now: DateTime<Utc>,
 ) -> Result<(), sqlx::Error> {
     let planned = OccurrenceChanges::of(changes);
     if !replaced.is_empty() {
@@ -88,5 +94,8 @@ async fn change_occurrences(
         occurrences::cancel(connection, replaced, &remaining, &planned.reasons).await?;
     }
     occurrences::create(connection, &planned.required).await?;
+    if planned.required.values().any(|occurrence| occurrence.due_at < now + NEAR_FUTURE) {
+        occurrences::wake_schedulers(connection).await?;
+    }
     occurrences::adjust(connection, &planned.kept).await
 }

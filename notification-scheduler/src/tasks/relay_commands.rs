@@ -1,24 +1,38 @@
 //! Publishes commands until the shutdown.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use tokio::time::sleep;
+use db::wake::Listener;
+use sqlx::PgPool;
+use tokio::{sync::Notify, time::sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::usecases::publish_commands::{CommandPublisher, Pass};
 
-/// Pause between two queries while there are no commands: they are rare, and a query of an empty
-/// table is cheap.
+/// Channel of notifications of written commands.
+const CHANNEL: &str = "commands";
+/// Pause between two queries while there are no commands and notifications do not arrive.
 const POLL_INTERVAL: Duration = Duration::from_millis(250);
+/// Pause between two queries while notifications arrive.
+const LISTENING_INTERVAL: Duration = Duration::from_secs(5);
 /// Smallest ratio of the pause to the duration of a query: while a snapshot is held, each query
 /// steps over all commands that were published since.
 const PAUSE_FACTOR: u32 = 10;
 
-/// Publishes commands until the token is cancelled.
-pub(crate) async fn relay_commands(publisher: CommandPublisher, shutdown: CancellationToken) {
+/// Publishes commands until the token is cancelled. `listener` is a pool of one connection.
+pub(crate) async fn relay_commands(
+    publisher: CommandPublisher,
+    listener: PgPool,
+    shutdown: CancellationToken,
+) {
+    let written = Arc::new(Notify::new());
+    let listener = Listener::start(listener, CHANNEL, {
+        let written = Arc::clone(&written);
+        move |_| written.notify_one()
+    });
     while !shutdown.is_cancelled() {
         let pause = match publisher.publish().await {
-            Ok(pass) => pause_after(pass),
+            Ok(pass) => pause_after(pass, listener.is_listening()),
             Err(error) => {
                 publisher.backoff.record_failure();
                 tracing::warn!(
@@ -28,18 +42,28 @@ pub(crate) async fn relay_commands(publisher: CommandPublisher, shutdown: Cancel
                 Duration::ZERO
             }
         };
-        let pause = publisher.backoff.pause().max(pause);
-        tokio::select! { () = sleep(pause) => {} () = shutdown.cancelled() => {} }
+        wait(publisher.backoff.pause(), pause, &written, &shutdown).await;
     }
+}
+
+/// Waits for the back-off, and then for a pause or until commands are written.
+async fn wait(backoff: Duration, pause: Duration, written: &Notify, shutdown: &CancellationToken) {
+    let all = async {
+        sleep(backoff).await;
+        let pause = pause.saturating_sub(backoff);
+        tokio::select! { () = sleep(pause) => {} () = written.notified() => {} }
+    };
+    tokio::select! { () = all => {} () = shutdown.cancelled() => {} }
 }
 
 /// Returns the pause after a pass. A topic that takes long to answer does not lengthen it: commands
 /// that it refused have the pause of the back-off.
-fn pause_after(pass: Pass) -> Duration {
+fn pause_after(pass: Pass, is_listening: bool) -> Duration {
     if pass.accepted > 0 {
         return Duration::ZERO;
     }
-    POLL_INTERVAL.max(pass.query_time * PAUSE_FACTOR)
+    let interval = if is_listening { LISTENING_INTERVAL } else { POLL_INTERVAL };
+    interval.max(pass.query_time * PAUSE_FACTOR)
 }
 
 #[cfg(test)]
@@ -48,10 +72,14 @@ mod tests {
 
     #[test]
     fn pauses_by_duration_of_query() {
-        let pause = |accepted, milliseconds| {
+        let pause = |accepted, milliseconds, is_listening| {
             let query_time = Duration::from_millis(milliseconds);
-            pause_after(Pass { accepted, query_time }).as_millis()
+            pause_after(Pass { accepted, query_time }, is_listening).as_millis()
         };
-        assert_eq!((pause(0, 1), pause(0, 400), pause(1, 400)), (250, 4_000, 0));
+        assert_eq!(
+            (pause(0, 1, false), pause(0, 400, false), pause(1, 400, false)),
+            (250, 4_000, 0)
+        );
+        assert_eq!((pause(0, 1, true), pause(0, 800, true), pause(1, 1, true)), (5_000, 8_000, 0));
     }
 }

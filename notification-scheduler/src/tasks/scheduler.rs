@@ -26,10 +26,12 @@ use crate::{
     domain::{
         claim::{Batch, PublishStatus},
         claim_interval::{self, MIN_INTERVAL},
+        user_key::UserKey,
     },
     usecases::{
         BACKOFF, claim_due_occurrences::DueOccurrences, claim_next_batch::BatchClaimer,
         limit_user_releases::ReleaseLimits, release_due_occurrences::Releaser,
+        sleep_while_idle::Sleeper,
     },
 };
 
@@ -70,6 +72,7 @@ pub struct Scheduler {
     claimer: Arc<BatchClaimer>,
     releaser: Arc<Releaser>,
     limits: Arc<ReleaseLimits>,
+    sleeper: Arc<Sleeper>,
     /// Back-off of the topic.
     topic: Arc<SharedBackoff>,
     permits: Arc<Semaphore>,
@@ -79,12 +82,14 @@ pub struct Scheduler {
 }
 
 impl Scheduler {
-    /// A scheduler on a database and a bus.
+    /// A scheduler on a database and a bus. `listener` is a pool of one connection to the same
+    /// database.
     #[must_use]
-    pub fn new(pool: PgPool, bus: SharedBus, settings: Settings) -> Self {
+    pub fn new(pool: PgPool, listener: PgPool, bus: SharedBus, settings: Settings) -> Self {
         let Settings { topic, lease, batch, in_flight, user_releases_per_second } = settings;
         let limits = Arc::new(ReleaseLimits::new(user_releases_per_second));
         let backoff = Arc::new(SharedBackoff::new(BACKOFF));
+        let sleeper = Arc::new(Sleeper::new(pool.clone(), listener));
         let due = DueOccurrences::new(pool.clone(), lease);
         let claimer = BatchClaimer::new(due, batch, Arc::clone(&limits), Arc::clone(&backoff));
         let releaser =
@@ -93,6 +98,7 @@ impl Scheduler {
             claimer: Arc::new(claimer),
             releaser: Arc::new(releaser),
             limits,
+            sleeper,
             topic: backoff,
             permits: Arc::new(Semaphore::new(in_flight)),
             batch,
@@ -142,6 +148,7 @@ impl Scheduler {
                 Some(batch) if batch.leased() == 0 => self.claimer.until_next(not_before).await,
                 Some(_) => MIN_INTERVAL,
             };
+            self.record(claimed.as_ref(), &backlogged).await;
             if let Some(batch) = claimed {
                 not_before = batch.last_due_at().max(not_before);
                 self.admit_and_publish(batch, permit, &mut releasing, &shutdown).await;
@@ -149,9 +156,28 @@ impl Scheduler {
             if !backlogged.is_empty() {
                 self.claim_allowances(&mut releasing, &shutdown).await;
             }
-            wait(pause, &shutdown).await;
+            self.wait(pause, &shutdown).await;
         }
         releasing
+    }
+
+    /// Records whether a claim found something. A scheduler with backlogged users does not sleep.
+    async fn record(&self, claimed: Option<&Batch>, backlogged: &[UserKey]) {
+        let Some(batch) = claimed else { return };
+        if batch.leased() > 0 || !backlogged.is_empty() {
+            self.sleeper.found_some();
+        } else if let Err(error) = self.sleeper.found_nothing().await {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "scheduler cannot sleep, will look again for due occurrences"
+            );
+        }
+    }
+
+    /// Waits for a pause, and while there is nothing to claim.
+    async fn wait(&self, pause: Duration, shutdown: &CancellationToken) {
+        wait(pause, shutdown).await;
+        tokio::select! { () = self.sleeper.wait() => {} () = shutdown.cancelled() => {} }
     }
 
     /// Claims occurrences of backlogged users, as far as their rate limits allow.
@@ -173,6 +199,7 @@ impl Scheduler {
             let batch = self.claimer.claim(None, &backlogged).await;
             let took = started.elapsed();
             let mut pause = claim_interval::between_full_claims(took);
+            self.record(batch.as_ref(), &backlogged).await;
             if let Some(batch) = batch.filter(|batch| batch.leased() > 0) {
                 if batch.leased() >= self.batch {
                     pause = took;
@@ -181,7 +208,7 @@ impl Scheduler {
             } else {
                 drop(permit);
             }
-            wait(pause, &shutdown).await;
+            self.wait(pause, &shutdown).await;
         }
         releasing
     }

@@ -76,6 +76,12 @@ impl TestService {
 
     /// Makes notifications of a user as [`TestService::make`] does.
     pub(crate) async fn make_of(&self, user: &str, count: i64, due: &str) {
+        self.make_silently(user, count, due).await;
+        sqlx::query("select wake_schedulers()").execute(&self.pool).await.expect("awake");
+    }
+
+    /// Makes notifications of a user, and does not wake the schedulers.
+    pub(crate) async fn make_silently(&self, user: &str, count: i64, due: &str) {
         let sql = "with made as (
                 insert into notifications (id, source, item_id, user_id, user_email, version,
                     state, date, notify_offsets, content, occurred_at)
@@ -99,7 +105,9 @@ impl TestService {
     }
 
     pub(crate) fn scheduler(&self, bus: SharedBus) -> Scheduler {
-        Scheduler::new(self.pool.clone(), bus, Settings::new(TOPIC.to_owned()))
+        let listener = PgPoolOptions::new().max_connections(1);
+        let listener = listener.connect_lazy(self.database.url()).expect("a URL");
+        Scheduler::new(self.pool.clone(), listener, bus, Settings::new(TOPIC.to_owned()))
     }
 
     pub(crate) async fn count(&self, condition: &'static str) -> i64 {

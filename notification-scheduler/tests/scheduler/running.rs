@@ -70,6 +70,50 @@ async fn publishes_others_beside_one_users_backlog() {
     assert_eq!(drain(&bus).await.len(), 5_020);
 }
 
+/// Waits until the schedulers of a database have slept for a while; returns the number of
+/// transactions in a second of sleep.
+async fn transactions_asleep(service: &TestService) -> i64 {
+    let announced = "select count(*) from scheduler_sleep where asleep_until > now()";
+    let is_announced = async || {
+        sqlx::query_scalar::<_, i64>(announced).fetch_one(&service.pool).await.expect("read") > 0
+    };
+    wait_until(LIMIT, is_announced).await;
+    // The caution before the first sleep.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let commits = async || {
+        let commits = "select xact_commit from pg_stat_database where datname = current_database()";
+        sqlx::query_scalar::<_, i64>(commits).fetch_one(&service.pool).await.expect("read")
+    };
+    let before = commits().await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    (commits().await - before) / 2
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sleeps_until_something_is_due_or_planned() {
+    let service = test_service().await;
+    let scheduler = service.scheduler(service.bus().await);
+    let shutdown = CancellationToken::new();
+    let stop = shutdown.clone();
+    let running = tokio::spawn(async move { scheduler.run(stop).await });
+    let transactions = transactions_asleep(&service).await;
+    assert!(transactions < 10, "{transactions} transactions a second while nothing is due");
+
+    // One that is due during the sleep, and then one that is due before that.
+    service.make(1, "3 seconds").await;
+    service.make(1, "1 second").await;
+    wait_until(LIMIT, async || service.count("state = 'released'").await == 2).await;
+    let late = "state = 'released' and released_at > due_at + interval '2 seconds'";
+    assert_eq!(service.count(late).await, 0);
+
+    // One that somebody plans without waking the scheduler.
+    transactions_asleep(&service).await;
+    service.make_silently("user-1", 1, "0 seconds").await;
+    nothing_is_pending(&service).await;
+    shutdown.cancel();
+    running.await.expect("drained");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn publishes_within_milliseconds_and_never_early() {
     let service = test_service().await;

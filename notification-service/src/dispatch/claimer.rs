@@ -34,6 +34,11 @@ const PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 /// Pause after a claim: the first after one that found rows, doubled with each that found none.
 const BACKOFF: Backoff = Backoff::new(PAUSE, LONGEST_PAUSE);
+/// Number of claims in a row without rows after which the claimer is idle.
+const IDLE_AFTER: u32 = 8;
+/// Longest pause of an idle claimer, which ends when the next known row is due. Rows that are due
+/// earlier are written meanwhile by other processes only, or by one that has no permit left.
+const IDLE_PAUSE: Duration = Duration::from_secs(1);
 /// Pause after an error. It is longer than the pauses of the result writer, so that results of
 /// attempts that ended meanwhile are written before the next claim.
 const AFTER_ERROR: Duration = Duration::from_secs(1);
@@ -141,18 +146,27 @@ impl<S: Sender> Worker<S> {
             Ok(claimed) => {
                 progress.empty_claims =
                     if claimed.any { 0 } else { progress.empty_claims.saturating_add(1) };
-                BACKOFF.pause(progress.empty_claims.saturating_add(1))
+                if progress.empty_claims < IDLE_AFTER {
+                    return BACKOFF.pause(progress.empty_claims.saturating_add(1));
+                }
+                match ledger::time_until_due(&self.pool, self.dispatcher.channel).await {
+                    Ok(until) => until.map_or(IDLE_PAUSE, |until| until.clamp(PAUSE, IDLE_PAUSE)),
+                    Err(error) => self.failed(&error, progress),
+                }
             }
-            Err(error) => {
-                progress.last_error = Some(Instant::now());
-                tracing::warn!(
-                    error = %error,
-                    channel = self.dispatcher.channel.as_str(),
-                    "claim of due deliveries failed, will retry"
-                );
-                AFTER_ERROR
-            }
+            Err(error) => self.failed(&error, progress),
         }
+    }
+
+    /// Records a failure; returns the wait before the next claim.
+    fn failed(&self, error: &sqlx::Error, progress: &mut Progress) -> Duration {
+        progress.last_error = Some(Instant::now());
+        tracing::warn!(
+            error = %error,
+            channel = self.dispatcher.channel.as_str(),
+            "claim of due deliveries failed, will retry"
+        );
+        AFTER_ERROR
     }
 
     /// Reserves up to `wanted` permits. Waits for a number of them rather than for a single one, as

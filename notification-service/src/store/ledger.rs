@@ -326,3 +326,24 @@ fn provider_message_id(result: &DeliveryResult) -> Option<&str> {
         NewState::Pending { .. } => None,
     }
 }
+
+/// Returns the time until the next pending delivery of a channel may be claimed; `None` if there is
+/// none.
+///
+/// # Errors
+/// If the statement fails.
+pub async fn time_until_due(
+    executor: impl PgExecutor<'_>,
+    channel: Channel,
+) -> Result<Option<Duration>, sqlx::Error> {
+    let seconds = sqlx::query_scalar!(
+        r#"select extract(epoch from least(next_attempt_at, now() + interval '1 minute') - now())::float8 as "seconds!"
+           from deliveries
+           where channel = $1 and state in ('pending', 'deferred') and next_attempt_at > now()
+           order by next_attempt_at limit 1"#,
+        channel.as_str(),
+    )
+    .fetch_optional(executor)
+    .await?;
+    Ok(seconds.map(|seconds| Duration::try_from_secs_f64(seconds).unwrap_or_default()))
+}

@@ -20,11 +20,12 @@ mod settle;
 use std::{
     collections::HashMap,
     future::Future,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, OnceLock, PoisonError, RwLock},
     time::Duration,
 };
 
 use async_trait::async_trait;
+use db::wake::Listener;
 use dead_letters::Remove;
 use queue::Queue;
 use sqlx::PgPool;
@@ -37,11 +38,41 @@ use super::{
 /// Time limit of a call to the database, even if the connection hangs.
 const CALL_LIMIT: Duration = Duration::from_secs(35);
 
+/// Channel of notifications, whose payload is the name of a queue. bus.sql has it, too.
+const CHANNEL: &str = "bus";
+
 /// The adapter, one in each process.
 #[derive(Debug)]
 pub struct PostgresBus {
     pool: PgPool,
-    queues: RwLock<HashMap<String, Arc<Queue>>>,
+    queues: Arc<Queues>,
+    /// Pool with the one connection that listens.
+    listener_pool: PgPool,
+    /// Listener, from the first idle queue on.
+    listener: OnceLock<Listener>,
+}
+
+/// Queues of a process by name.
+#[derive(Debug, Default)]
+struct Queues(RwLock<HashMap<String, Arc<Queue>>>);
+
+impl Queues {
+    fn get(&self, name: String) -> Arc<Queue> {
+        if let Some(queue) = self.0.read().unwrap_or_else(PoisonError::into_inner).get(&name) {
+            return Arc::clone(queue);
+        }
+        let mut queues = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let queue = queues.entry(name.clone()).or_insert_with(|| Arc::new(Queue::new(name)));
+        Arc::clone(queue)
+    }
+
+    /// Wakes the readers of a queue; of all queues if its name is not known.
+    fn wake(&self, name: Option<&str>) {
+        let queues = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        for queue in queues.values().filter(|queue| name.is_none_or(|name| queue.name == name)) {
+            queue.idle.wake();
+        }
+    }
 }
 
 impl PostgresBus {
@@ -51,18 +82,23 @@ impl PostgresBus {
     /// [`Error::Misconfigured`] if the URL is malformed.
     pub fn new(settings: &PostgresSettings) -> Result<Self, Error> {
         let pool = pool::lazy(&settings.url, settings.max_connections)?;
-        Ok(Self { pool, queues: RwLock::default() })
+        db::pool_metrics::report(&pool, "bus");
+        let (queues, listener) = (Arc::default(), OnceLock::new());
+        let listener_pool = pool::lazy(&settings.url, 1)?;
+        Ok(Self { pool, queues, listener_pool, listener })
+    }
+
+    /// The listener that wakes readers of idle queues.
+    fn listener(&self) -> &Listener {
+        self.listener.get_or_init(|| {
+            let queues = Arc::clone(&self.queues);
+            Listener::start(self.listener_pool.clone(), CHANNEL, move |queue| queues.wake(queue))
+        })
     }
 
     /// Returns the queue with the configured name or URL.
     fn queue(&self, given: &str) -> Result<Arc<Queue>, Error> {
-        let name = name::of(given)?;
-        if let Some(queue) = self.queues.read().unwrap_or_else(PoisonError::into_inner).get(&name) {
-            return Ok(Arc::clone(queue));
-        }
-        let mut queues = self.queues.write().unwrap_or_else(PoisonError::into_inner);
-        let queue = queues.entry(name.clone()).or_insert_with(|| Arc::new(Queue::new(name)));
-        Ok(Arc::clone(queue))
+        Ok(self.queues.get(name::of(given)?))
     }
 }
 

@@ -10,6 +10,7 @@ mod settings;
 mod stored_time;
 mod tls;
 mod url;
+pub mod wake;
 
 use std::time::Duration;
 

@@ -17,6 +17,9 @@ create table if not exists bus.queues (
     max_receive_count integer not null check (max_receive_count > 0)
 );
 
+-- Until when readers may be asleep that a publish has to wake.
+alter table bus.queues add column if not exists asleep_until timestamptz not null default '-infinity';
+
 -- filter: {"attribute": ["accepted", "values"], …}; every attribute named must have one of its values.
 create table if not exists bus.subscriptions (
     topic text not null references bus.topics (name),
@@ -34,6 +37,28 @@ as $$
     )
 $$;
 
+-- Wakes the readers of a queue if they may be asleep. Without that it takes no lock.
+create or replace function bus.wake(queue text) returns void
+language plpgsql
+as $$
+begin
+    update bus.queues as q set asleep_until = '-infinity' where q.name = wake.queue and q.asleep_until > now();
+    if found then
+        perform pg_notify('bus', wake.queue);
+    end if;
+end
+$$;
+
+-- Sends messages to one queue, visible from a time on.
+create or replace function bus.send(queue text, bodies jsonb[], attributes jsonb[], visible_at timestamptz) returns void
+language plpgsql
+as $$
+begin
+    perform pgmq.send_batch(send.queue, bodies, attributes, visible_at);
+    perform bus.wake(send.queue);
+end
+$$;
+
 -- Puts each message into every queue whose subscription accepts it. The subscriptions are read in the publishing
 -- statement itself: one that is committed is heeded by the next publish, and there is no cache to be stale.
 create or replace function bus.publish(topic text, bodies jsonb[], attributes jsonb[]) returns void
@@ -49,12 +74,14 @@ begin
     loop
         if subscribed.filter = '{}' then
             perform pgmq.send_batch(subscribed.queue, bodies, attributes);
+            perform bus.wake(subscribed.queue);
         else
             select array_agg(m.body), array_agg(m.attributes) into accepted_bodies, accepted_attributes
             from unnest(bodies, attributes) as m (body, attributes)
             where bus.accepts(subscribed.filter, m.attributes);
             if accepted_bodies is not null then
                 perform pgmq.send_batch(subscribed.queue, accepted_bodies, accepted_attributes);
+                perform bus.wake(subscribed.queue);
             end if;
         end if;
     end loop;

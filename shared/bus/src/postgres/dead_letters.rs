@@ -68,7 +68,9 @@ impl PostgresBus {
 
     pub(super) async fn redrive_into(&self, queue: &Queue, max: usize) -> Result<u64, Error> {
         let query = sqlx::query(AssertSqlSafe(Arc::clone(&queue.sql.redrive))).bind(limit(max));
-        Ok(bounded("redrive dead letters", query.execute(&self.pool)).await?.rows_affected())
+        let moved = bounded("redrive dead letters", query.execute(&self.pool)).await?;
+        self.wake(queue).await?;
+        Ok(moved.rows_affected())
     }
 
     /// Removes dead letters, a bounded number in each statement.

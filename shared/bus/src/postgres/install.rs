@@ -12,7 +12,7 @@ use crate::{Error, QueueSpec, Subscription, Topology};
 const ACTION: &str = "set up the bus";
 /// Version of the installation, incremented with each change of bus.sql and each new pgmq.
 /// Older processes keep a newer installation.
-const VERSION: i32 = 1;
+const VERSION: i32 = 2;
 /// Advisory lock of the installation: "bus" in ASCII.
 const LOCK: i64 = 0x62_7573;
 

@@ -65,6 +65,11 @@ struct Candidate {
 }
 
 impl LowWaterMark {
+    /// Smallest `msg_id` that can still be visible.
+    pub(super) fn mark(&self) -> i64 {
+        self.mark
+    }
+
     /// Plans the next read. The first one reads from the front.
     pub(super) fn plan(&mut self, now: Instant) -> ReadPlan {
         let due = |last: Option<Instant>, period| {

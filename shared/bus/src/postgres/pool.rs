@@ -33,6 +33,5 @@ pub(super) fn lazy(url: &DbUrl, max_connections: u32) -> Result<PgPool, Error> {
     })?;
     let pool = db::pool_options(max_connections, ACQUIRE_TIMEOUT).connect_lazy_with(first);
     db::follow_changes(&pool, url.secret().changes(), options);
-    db::pool_metrics::report(&pool, "bus");
     Ok(pool)
 }

@@ -117,8 +117,7 @@ impl PostgresBus {
                     .bind(attributes)
             }
             Target::Queue(queue, delay) => sqlx::query(
-                "select count(*)
-                from pgmq.send_batch($1, $2::text[]::jsonb[], $3::text[]::jsonb[], now() + $4)",
+                "select bus.send($1, $2::text[]::jsonb[], $3::text[]::jsonb[], now() + $4)",
             )
             .bind(&queue.name)
             .bind(bodies)

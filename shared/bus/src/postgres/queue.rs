@@ -1,11 +1,15 @@
 //! A queue: its SQL statements and its low-water mark.
 
-use std::sync::{
-    Arc, Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
 
 use contract::Reason;
+use db::wake::Idle;
 
 use super::{low_water_mark::LowWaterMark, name::DEAD_LETTERS};
 use crate::{
@@ -24,10 +28,14 @@ const SMALL_BYTES: usize = 2_000;
 /// only numbers with large exponents make it longer, without bound.
 pub(super) const MAX_SMALL_TEXT_BYTES: usize = 8 * SMALL_BYTES;
 
+/// Time between the announcement that readers sleep and their sleep: longer than a publish takes.
+const CAUTION: Duration = Duration::from_millis(250);
+
 #[derive(Debug)]
 pub(super) struct Queue {
     pub(super) name: String,
     pub(super) sql: Statements,
+    pub(super) idle: Idle,
     low_water_mark: Mutex<LowWaterMark>,
     /// Number of rows that contain about two times [`MAX_RECEIVE_BYTES`], by the size of those last
     /// received.
@@ -46,6 +54,7 @@ pub(super) struct Statements {
     pub(super) quarantine: Arc<str>,
     pub(super) postpone: Arc<str>,
     pub(super) observe: Arc<str>,
+    pub(super) next_visible: Arc<str>,
     pub(super) done: Arc<str>,
     pub(super) hide: Arc<str>,
     pub(super) reject: Arc<str>,
@@ -64,6 +73,7 @@ impl Queue {
         Self {
             name,
             sql,
+            idle: Idle::new(CAUTION),
             low_water_mark: Mutex::default(),
             row_limit: AtomicUsize::new(usize::MAX),
         }
@@ -260,6 +270,12 @@ impl Statements {
                         ) as drawn),
                     pg_snapshot_xmin(pg_current_snapshot())::text::bigint,
                     pg_snapshot_xmax(pg_current_snapshot())::text::bigint"
+            )
+            .into(),
+            // $1: the low-water mark. Seconds until a hidden message becomes visible.
+            next_visible: format!(
+                "select extract(epoch from least(min(vt), now() + interval '1 minute') - now())::float8
+                from {queue} where msg_id >= $1 and vt > now()"
             )
             .into(),
             // $1, $2: receipts.

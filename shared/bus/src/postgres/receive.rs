@@ -12,7 +12,10 @@ use std::{
 use backoff::Backoff;
 use chrono::{DateTime, Utc};
 use contract::Reason;
-use db::interval;
+use db::{
+    interval,
+    wake::{self, Step},
+};
 use sqlx::AssertSqlSafe;
 
 use super::{
@@ -53,14 +56,73 @@ impl PostgresBus {
         let deadline = tokio::time::Instant::now() + wait;
         let mut empty_reads = 0;
         loop {
+            let woken = queue.idle.woken();
+            let now = tokio::time::Instant::now();
+            if let Some(until) = queue.idle.sleeps_until(now).filter(|_| !wait.is_zero()) {
+                if self.listener().is_listening() {
+                    let _ = tokio::time::timeout_at(until.min(deadline), woken).await;
+                    if tokio::time::Instant::now() >= deadline {
+                        return Ok(Vec::new());
+                    }
+                } else {
+                    queue.idle.wake();
+                }
+                continue;
+            }
             let received = self.read(queue, max, visibility).await?;
-            let left = deadline.saturating_duration_since(tokio::time::Instant::now());
-            if !received.is_empty() || left.is_zero() {
+            let now = tokio::time::Instant::now();
+            let left = deadline.saturating_duration_since(now);
+            if !received.is_empty() {
+                queue.idle.wake();
                 return Ok(received);
             }
-            empty_reads += 1;
-            tokio::time::sleep(BACKOFF.pause(empty_reads).min(left)).await;
+            if left.is_zero() {
+                return Ok(received);
+            }
+            match queue.idle.found_nothing(now) {
+                Step::Poll => {
+                    empty_reads += 1;
+                    tokio::time::sleep(BACKOFF.pause(empty_reads).min(left)).await;
+                }
+                Step::Announce => self.announce_sleep(queue).await?,
+                Step::Sleep => self.begin_sleep(queue, now).await?,
+            }
         }
+    }
+
+    /// Announces to publishers that the readers of a queue are about to sleep, if they would be
+    /// woken.
+    async fn announce_sleep(&self, queue: &Queue) -> Result<(), Error> {
+        if self.listener().is_listening() {
+            let query = sqlx::query(
+                "with free as (select name from bus.queues where name = $1 for update skip locked)
+                update bus.queues as queue set asleep_until = now() + $2
+                from free where queue.name = free.name",
+            );
+            let query = query.bind(&queue.name).bind(interval(wake::ANNOUNCEMENT));
+            if bounded(RECEIVE, query.execute(&self.pool)).await?.rows_affected() > 0 {
+                queue.idle.announced(tokio::time::Instant::now());
+                return Ok(());
+            }
+        }
+        tokio::time::sleep(BACKOFF.pause(u32::MAX)).await;
+        Ok(())
+    }
+
+    /// Lets the readers of a queue sleep until its next hidden message becomes visible.
+    async fn begin_sleep(&self, queue: &Queue, now: tokio::time::Instant) -> Result<(), Error> {
+        let from = queue.low_water_mark().mark();
+        let query = sqlx::query_scalar(AssertSqlSafe(Arc::clone(&queue.sql.next_visible)));
+        let seconds: Option<f64> = bounded(RECEIVE, query.bind(from).fetch_one(&self.pool)).await?;
+        let next = seconds.map(|seconds| Duration::try_from_secs_f64(seconds).unwrap_or_default());
+        queue.idle.sleep(now, next);
+        Ok(())
+    }
+
+    /// Wakes the readers of a queue in all processes.
+    pub(super) async fn wake(&self, queue: &Queue) -> Result<(), Error> {
+        let query = sqlx::query("select bus.wake($1)").bind(&queue.name);
+        bounded("wake readers", query.execute(&self.pool)).await.map(drop)
     }
 
     async fn read(

@@ -72,7 +72,10 @@ impl PostgresBus {
             .bind(ids)
             .bind(counts)
             .bind(hidden);
-        bounded(action, query.execute(&self.pool)).await.map(drop)
+        bounded(action, query.execute(&self.pool)).await?;
+        // A sleep ends when the next message becomes visible, which may be another one now.
+        queue.idle.wake();
+        Ok(())
     }
 
     async fn reject(&self, queue: &Queue, rows: Rows<Rejection>) -> Result<(), Error> {

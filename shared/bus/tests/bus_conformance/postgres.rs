@@ -78,3 +78,84 @@ async fn receives_message_that_commits_late() {
         bus.adapter.receive(&bus.everything, 10, LONG, Duration::from_secs(1)).await.unwrap();
     assert_eq!(numbers(&received), [99]);
 }
+
+/// Number of transactions that a database has committed.
+async fn commits(pool: &sqlx::PgPool) -> i64 {
+    sqlx::query("select pg_stat_force_next_flush()").execute(pool).await.ok();
+    let commits = "select xact_commit from pg_stat_database where datname = current_database()";
+    sqlx::query_scalar(commits).fetch_one(pool).await.unwrap()
+}
+
+/// Receives from an idle queue, in the way of a consumer, until it is asleep.
+async fn sleep(bus: &TestBus) {
+    let Backend::Postgres(database) = &bus.backend else {
+        panic!("this is the postgres adapter's")
+    };
+    let pool = database.pool().await;
+    let announced = "select count(*) from bus.queues where asleep_until > now()";
+    let begun = std::time::Instant::now();
+    while sqlx::query_scalar::<_, i64>(announced).fetch_one(&pool).await.unwrap() == 0 {
+        assert!(begun.elapsed() < LIMIT, "no sleep was announced");
+        bus.expect_no_message_for(Duration::from_millis(500)).await;
+    }
+    bus.expect_no_message_for(Duration::from_millis(500)).await;
+    let before = commits(&pool).await;
+    bus.expect_no_message_for(Duration::from_secs(2)).await;
+    let polled = commits(&pool).await - before;
+    assert!(polled < 10, "{polled} transactions of an idle queue in two seconds");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn wakes_reader_of_idle_queue() {
+    let bus = TestBus::postgres().await;
+    let other = bus::connect(&bus.settings, &Packing::default()).await.unwrap();
+    for number in 0..2 {
+        sleep(&bus).await;
+        let begun = std::time::Instant::now();
+        let message = [super::test_bus::message(number, &[])];
+        let (received, published) = tokio::join!(bus.receive_one(LONG), async {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            match number {
+                0 => other.publish(&bus.topic, &message).await,
+                _ => other.send(&bus.everything, &message, Duration::ZERO).await,
+            }
+        });
+        published.unwrap();
+        assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+        bus.settle(received, bus::Settlement::Done).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn wakes_for_message_whose_delay_ends() {
+    let bus = TestBus::postgres().await;
+    sleep(&bus).await;
+    let message = [super::test_bus::message(7, &[])];
+    let delay = Duration::from_secs(1);
+    bus.adapter.send(&bus.everything, &message, delay).await.unwrap();
+    let begun = std::time::Instant::now();
+    let received = bus.receive_one(LONG).await;
+    assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
+
+    bus.settle(received, bus::Settlement::RetryAfter(delay)).await;
+    let begun = std::time::Instant::now();
+    bus.receive_one(LONG).await;
+    assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn receives_although_its_listener_is_killed() {
+    let bus = TestBus::postgres().await;
+    let Backend::Postgres(database) = &bus.backend else {
+        panic!("this is the postgres adapter's")
+    };
+    sleep(&bus).await;
+    let kill = "select pg_terminate_backend(pid) from pg_stat_activity
+        where query like 'LISTEN%' and datname = current_database()";
+    let killed = sqlx::query(kill).execute(&database.pool().await).await.unwrap();
+    assert_eq!(killed.rows_affected(), 1);
+    bus.publish(&messages(1)).await;
+    let begun = std::time::Instant::now();
+    bus.drain(&bus.everything, 1).await;
+    assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
+}

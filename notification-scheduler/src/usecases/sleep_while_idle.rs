@@ -1,0 +1,75 @@
+//! Sleep of a scheduler that finds nothing due, until the next occurrence is due or event-service
+//! plans an earlier one.
+
+use std::{sync::Arc, time::Duration};
+
+use db::wake::{Idle, Listener, Step};
+use sqlx::PgPool;
+use tokio::time::{Instant, timeout_at};
+
+use super::Error;
+use crate::store;
+
+/// Channel of notifications of planned occurrences.
+const CHANNEL: &str = "occurrences";
+/// Time between the announcement of a sleep and the sleep: longer than the transactions of
+/// event-service usually take.
+const CAUTION: Duration = Duration::from_secs(1);
+
+/// Sleep of the loops of one process.
+#[derive(Debug)]
+pub(crate) struct Sleeper {
+    pool: PgPool,
+    idle: Arc<Idle>,
+    listener: Listener,
+}
+
+impl Sleeper {
+    /// Starts to listen on a connection of `listener`, a pool for this alone.
+    pub(crate) fn new(pool: PgPool, listener: PgPool) -> Self {
+        let idle = Arc::new(Idle::new(CAUTION));
+        let woken = Arc::clone(&idle);
+        let listener = Listener::start(listener, CHANNEL, move |_| woken.wake());
+        Self { pool, idle, listener }
+    }
+
+    /// Records that a loop claimed occurrences.
+    pub(crate) fn found_some(&self) {
+        self.idle.wake();
+    }
+
+    /// Records that a loop found nothing due, and decides about a sleep.
+    ///
+    /// # Errors
+    /// If a statement fails; the loops stay awake.
+    pub(crate) async fn found_nothing(&self) -> Result<(), Error> {
+        let now = Instant::now();
+        match self.idle.found_nothing(now) {
+            Step::Announce if self.listener.is_listening() => {
+                let announced = store::sleep::announce(&self.pool).await;
+                if announced.map_err(Error::of("announce a sleep"))? {
+                    self.idle.announced(now);
+                }
+            }
+            Step::Sleep => {
+                let next = store::claim::next_due(&self.pool, None).await;
+                let next = next.map_err(Error::of("read the next due time"))?;
+                let until = next.due_at.map(|due_at| (due_at - next.now).to_std());
+                self.idle.sleep(now, until.map(Result::unwrap_or_default));
+            }
+            Step::Announce | Step::Poll => {}
+        }
+        Ok(())
+    }
+
+    /// Waits while the loops sleep.
+    pub(crate) async fn wait(&self) {
+        loop {
+            let woken = self.idle.woken();
+            let Some(until) = self.idle.sleeps_until(Instant::now()) else { return };
+            if timeout_at(until, woken).await.is_ok() {
+                return;
+            }
+        }
+    }
+}
