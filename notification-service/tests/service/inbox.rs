@@ -13,7 +13,7 @@ async fn send_email(service: &TestService, user: &str) -> DueOccurrence {
     let is_past =
         "select not exists (select from deliveries where finished_at >= clock_timestamp())";
     support::wait_until(crate::test_service::LIMIT, async || {
-        sqlx::query_scalar(is_past).fetch_one(&service.pool).await.expect("read")
+        sqlx::query_scalar::<_, bool>(is_past).fetch_one(&service.pool).await.expect("read")
     })
     .await;
     due

@@ -197,7 +197,7 @@ fn opened(body: &str, attributes: &BTreeMap<String, String>) -> Option<Vec<Messa
     Some(events.into_iter().map(single).collect())
 }
 
-fn is_attribute_value(text: &Cow<'_, str>) -> bool {
+fn is_attribute_value(text: &str) -> bool {
     let is_forbidden = |c: char| c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}');
     !text.is_empty() && !text.chars().any(is_forbidden)
 }
@@ -207,7 +207,7 @@ fn is_attribute_value(text: &Cow<'_, str>) -> bool {
 fn single(entry: &str, shared: &BTreeMap<String, String>) -> Option<Message> {
     let entry: Entry<'_> = serde_json::from_str(entry).ok()?;
     let texts = [&entry.event_id, &entry.occurred_at, &entry.user_id];
-    if !texts.into_iter().chain(&entry.traceparent).all(is_attribute_value) {
+    if !texts.into_iter().chain(&entry.traceparent).all(|text| is_attribute_value(text)) {
         return None;
     }
     let body = BodyOut {

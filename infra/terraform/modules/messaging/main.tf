@@ -10,8 +10,8 @@ data "aws_partition" "current" {}
 data "aws_region" "current" {}
 
 locals {
-  names             = toset(["event", "notification", "ses-feedback"])
-  day_seconds       = 24 * 60 * 60
+  names       = toset(["event", "notification", "ses-feedback"])
+  day_seconds = 24 * 60 * 60
   # event-service publishes these to event-topic and does not read them; each would cost a message.
   # A message without a type is not filtered out, so that it ends as a dead letter.
   filter_policies = {
