@@ -8,7 +8,7 @@ use axum::Router;
 use bus::{QueueSpec, SharedBus, Subscription, Topology};
 use chrono::TimeDelta;
 use db::pool_metrics;
-use rest::{Authenticator, ExportLimit, api};
+use rest::{ApiSettings, Authenticator, ExportLimit, api};
 use service::{
     consumer::{self, ConsumerSettings, isolation::Isolation},
     http::{Listeners, ServerSettings, admin::Readiness, serve, serve_admin},
@@ -123,7 +123,9 @@ impl App {
             exports: ExportLimit::new(config.exports),
             started: started.clone(),
         };
-        let router = api(routes::router(state), Authenticator::new(config.auth)?, &config.api);
+        let api_settings = ApiSettings { public_routes: routes::PUBLIC_ROUTES, ..config.api };
+        let routes = routes::router(state, config.operators);
+        let router = api(routes, Authenticator::new(config.auth)?, &api_settings);
         let startup = Startup {
             app_env: config.process.app_env,
             pool: pool.clone(),
@@ -150,7 +152,16 @@ impl App {
             retention: config.retention,
             dead_letters_kept,
         };
-        Ok(Self { rest, admin, addresses, pool, router, server: config.api.server, streams, work })
+        Ok(Self {
+            rest,
+            admin,
+            addresses,
+            pool,
+            router,
+            server: api_settings.server,
+            streams,
+            work,
+        })
     }
 
     /// Address of the REST API.

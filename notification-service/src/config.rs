@@ -7,7 +7,7 @@ use chrono::TimeDelta;
 use db::DbSettings;
 use env_config::{Env, LiveSecret, Reader, Report};
 use fcm::ServiceAccount;
-use rest::{ApiSettings, Auth, ExportLimit};
+use rest::{ApiSettings, Auth, ExportLimit, Operators};
 use secrecy::ExposeSecret;
 use service::settings::{BusConfig, Process};
 use url::Url;
@@ -27,6 +27,8 @@ pub struct Config {
     pub auth: Auth,
     /// Settings of the REST API.
     pub api: ApiSettings,
+    /// `OPERATOR_TOKEN`, with which reminder-service reads the changes of zones.
+    pub operators: Operators,
     /// Push notifications.
     pub fcm: FcmConfig,
     /// E-mail.
@@ -93,7 +95,9 @@ impl Config {
         let process = Process::read(reader);
         let database = DbSettings::read(reader);
         let bus = BusConfig::read(reader, &["EVENT_TOPIC_ARN", "NOTIFICATION_QUEUE_URL"]);
-        let auth = Auth::read(reader, process.as_ref().map(|process| process.app_env));
+        let app_env = process.as_ref().map(|process| process.app_env);
+        let auth = Auth::read(reader, app_env);
+        let operators = Operators::read_optional(reader, app_env);
         let api = ApiSettings::read(reader);
         let fcm = FcmConfig::parse(reader);
         let ses = SesConfig::parse(reader);
@@ -146,6 +150,7 @@ impl Config {
             bus: bus?,
             auth: auth?,
             api: api?,
+            operators,
             fcm: fcm?,
             ses: ses?,
             templates: templates?,

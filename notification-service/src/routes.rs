@@ -11,11 +11,12 @@ mod preferences;
 mod register;
 mod stream;
 mod time_format;
+mod zone_changes;
 
 use std::{sync::Arc, time::Duration};
 
-use axum::Router;
-use rest::{ExportLimit, complete_openapi, openapi_routes};
+use axum::{Router, middleware::from_fn_with_state, routing::get};
+use rest::{ExportLimit, Operators, complete_openapi, openapi_routes, require_operator};
 use service::{
     http::{ApiError, Reason},
     outbox::RelayHandle,
@@ -28,6 +29,9 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 pub use stream::Streams;
 
 use crate::{channels::push::PushChannel, clock::DbClock, usecases};
+
+/// Routes that need no user's identity.
+pub const PUBLIC_ROUTES: &[&str] = &[zone_changes::ROUTE];
 
 /// State that the handlers share.
 #[derive(Clone)]
@@ -73,11 +77,15 @@ pub struct AppState {
 )]
 struct Description;
 
-/// Returns the routes, with `GET /openapi.json` and `GET /docs`, which describe them.
-pub fn router(state: AppState) -> Router {
+/// Returns the routes, with `GET /openapi.json` and `GET /docs`, which describe them, except the one
+/// of reminder-service, which needs an operator's token.
+pub fn router(state: AppState, operators: Operators) -> Router {
     let (routes, openapi) = described();
-    let started = axum::middleware::from_fn_with_state(state.started.clone(), startup::require);
-    routes.layer(started).with_state(state).merge(openapi_routes(&openapi))
+    let internal = Router::new()
+        .route(zone_changes::ROUTE, get(zone_changes::list))
+        .route_layer(from_fn_with_state(operators, require_operator));
+    let started = from_fn_with_state(state.started.clone(), startup::require);
+    routes.merge(internal).layer(started).with_state(state).merge(openapi_routes(&openapi))
 }
 
 /// Returns the description of the API, as committed in `openapi.json`.

@@ -20,6 +20,7 @@ pub mod recalls;
 pub mod retention;
 pub mod revisions;
 pub mod ses_bounces;
+pub mod zone_changes;
 
 use chrono::{DateTime, Utc};
 use db::interval;

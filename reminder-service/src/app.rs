@@ -26,7 +26,7 @@ use crate::{
     peers::Peers,
     routes::{self, AppState, FeedLimits},
     store::{MIGRATOR, SESSION},
-    tasks::purge,
+    tasks::{follow_zones, purge},
     telemetry::METRICS,
     usecases::Resources,
 };
@@ -42,6 +42,7 @@ pub struct App {
     router: Router,
     server: ServerSettings,
     relay: Relay,
+    resources: Resources,
     started: Started,
     startup: Startup,
 }
@@ -74,7 +75,7 @@ impl App {
             peers: Peers::new(config.peers)?,
         };
         let routes = routes::router(AppState {
-            resources,
+            resources: resources.clone(),
             exports: ExportLimit::new(config.exports),
             feeds: FeedLimits::default(),
             started: started.clone(),
@@ -97,6 +98,7 @@ impl App {
             router,
             server: api_settings.server,
             relay,
+            resources,
             started,
             startup,
         })
@@ -131,9 +133,14 @@ impl App {
         let relay = spawn_critical("relay", &shutdown, {
             let (pool, answered) = (self.pool.clone(), answered.clone());
             let (startup, started, relay) = (self.startup, self.started, self.relay);
+            let resources = self.resources;
             async move {
                 if startup.complete(&started, &answered).await {
-                    tokio::join!(relay.run(answered.clone()), purge::run(pool, answered));
+                    tokio::join!(
+                        relay.run(answered.clone()),
+                        purge::run(pool, answered.clone()),
+                        follow_zones::run(resources, answered),
+                    );
                 }
             }
         });

@@ -5,6 +5,7 @@ pub mod caller;
 pub mod email_addresses;
 pub mod events;
 pub mod feed;
+mod gap_start;
 pub mod precondition;
 pub mod quota;
 pub mod reconciliation;

@@ -5,6 +5,7 @@ mod ask;
 mod breaker;
 mod outcomes;
 mod preferences;
+mod zone_changes;
 
 use std::{error::Error as StdError, sync::Arc, time::Duration};
 
@@ -18,6 +19,7 @@ use url::Url;
 use breaker::Breaker;
 
 pub use outcomes::Outcome;
+pub(crate) use zone_changes::ZoneChange;
 
 /// Longest time until a service answers, and between two chunks of its answer.
 const TIMEOUT: Duration = Duration::from_secs(20);

@@ -15,6 +15,7 @@ mod places;
 pub mod reconciliation;
 mod row;
 mod unstamped;
+mod zone_feed;
 
 use chrono::{DateTime, Utc};
 use sqlx::{PgExecutor, migrate::Migrator};
@@ -25,7 +26,7 @@ use row::Row;
 
 pub use addresses::{purge_addresses, record_address};
 pub use change::{delete, hold_off_erasure, lock, set_changed_occurrences, update};
-pub use change_many::{ChangedReminder, update_many};
+pub use change_many::{ChangedReminder, Condition, update_many};
 pub use create::{Created, NewReminder, create, create_many};
 pub use due::{DueChoice, Recurring, RecurringChoice, list_due, recurring};
 pub use erase::erase;
@@ -35,6 +36,7 @@ pub use list::{Page, Slice, ZoneSpan, count, list, page, zones};
 pub use places::{Candidate, Choice, FIRST_PLACE, Moved, NEVER, Place, candidates, store_places};
 pub use row::Seen;
 pub use unstamped::Unstamped;
+pub use zone_feed::{FeedLease, floating_elsewhere, hold_feed, lease_feed, users_elsewhere};
 
 /// The migrations of the reminders database.
 pub static MIGRATOR: Migrator = sqlx::migrate!();
@@ -63,7 +65,8 @@ pub async fn get(
 ) -> Result<Option<Seen<Reminder>>, sqlx::Error> {
     let row = sqlx::query_as!(
         Row,
-        r#"select id, date, time_zone, notify_offsets, recurrence as "recurrence: _",
+        r#"select id, date, time_zone, is_floating, notify_offsets,
+               recurrence as "recurrence: _",
                acknowledged, acknowledged_at, snooze_date, snooze_until, late_dates,
                late_placed_at, paused_at,
                changed_occurrences as "changed_occurrences: _",

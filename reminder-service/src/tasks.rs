@@ -1,3 +1,4 @@
 //! Background tasks.
 
+pub(crate) mod follow_zones;
 pub(crate) mod purge;

@@ -18,6 +18,10 @@ pub(crate) const METRICS: &[Metric] = &[
         "reminders_updated_total",
         "Changes of reminders: edits, snoozes, acknowledgements and single occurrences",
     ),
+    Metric::gauge(
+        "reminders_zone_changes_age_seconds",
+        "Time since all changes of users' zones were read; about 0 in a process that need not",
+    ),
     Metric::counter("reminders_users_erased_total", "Users whose data was erased"),
 ];
 

@@ -56,6 +56,13 @@ impl Preferences {
         }
     }
 
+    /// Name of the zone of the user: the one that they name, or that of the quiet hours.
+    #[must_use]
+    pub fn zone(&self) -> Option<&'static str> {
+        let of_quiet_hours = self.quiet_hours.map(|hours| hours.time_zone.name());
+        time_zone::preferred(self.time_zone.map(Zone::name), of_quiet_hours)
+    }
+
     /// Sets the preferred language of a message that names none.
     pub fn apply_locale(&self, content: &mut NotifyContent) {
         if content.locale.is_none() {

@@ -19,6 +19,7 @@ use super::{
 use crate::store::{
     export::{self, KeptDelivery, KeptDevice},
     preferences,
+    zone_changes::{self, ZoneChange},
 };
 
 /// Number of deliveries that are in memory at once.
@@ -28,6 +29,7 @@ const MAX_DELIVERIES: usize = 100_000;
 
 /// All data that this service stores about the caller.
 #[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
 #[schema(example = json!({
     "devices": [{
         "id": "01979a3c7e2f7c41b1d1e0a5d2c3f4a5", "type": "android",
@@ -36,6 +38,10 @@ const MAX_DELIVERIES: usize = 100_000;
     }],
     "preferences": {
         "channels": {"push": true, "email": true}, "quietHours": null, "locale": "de"
+    },
+    "zoneChange": {
+        "timeZone": "Europe/Berlin", "email": "ada@example.com",
+        "changedAt": "2026-01-10T08:00:00.000Z"
     },
     "notifications": [{
         "id": "01979a3c7e2f7c41b1d1e0a5d2c3f4a6",
@@ -56,11 +62,27 @@ pub(super) struct Export {
     devices: Vec<ExportedDevice>,
     /// Preferences of the caller.
     preferences: PreferencesBody,
+    /// Last change of the zone that the preferences name; `null` before the first.
+    zone_change: Option<ExportedZoneChange>,
     /// Deliveries with their content, newest first, at most 100,000.
     #[schema(max_items = 100000)]
     notifications: Vec<ExportedDelivery>,
     /// `true` if there are more deliveries than the export contains.
     truncated: bool,
+}
+
+/// Last change of the zone of the caller, in an export.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = ZoneChange)]
+pub(super) struct ExportedZoneChange {
+    /// IANA time zone of the preferences, or of the quiet hours; `null` if there is none.
+    time_zone: Option<String>,
+    /// Verified e-mail address of the caller at the change.
+    email: Option<String>,
+    /// Time of the change.
+    #[serde(serialize_with = "time")]
+    changed_at: DateTime<Utc>,
 }
 
 /// Device in an export.
@@ -136,6 +158,13 @@ pub(super) struct ExportedDelivery {
     time_zone: String,
 }
 
+impl From<ZoneChange> for ExportedZoneChange {
+    fn from(change: ZoneChange) -> Self {
+        let ZoneChange { zone: time_zone, email, changed_at, .. } = change;
+        Self { time_zone, email, changed_at }
+    }
+}
+
 impl From<KeptDevice> for ExportedDevice {
     fn from(device: KeptDevice) -> Self {
         let KeptDevice { id, device_type, name, created_at, last_seen_at, invalidated_at } = device;
@@ -207,9 +236,12 @@ pub(super) async fn export(
     let devices: Vec<ExportedDevice> = devices.into_iter().map(Into::into).collect();
     let preferences =
         PreferencesBody::from(&preferences::of_user(&state.pool, &identity.user_id).await?);
+    let zone_change = zone_changes::of_user(&state.pool, &identity.user_id).await?;
+    let zone_change = serde_json::to_string(&zone_change.map(ExportedZoneChange::from))?;
     let (devices, preferences) =
         (serde_json::to_string(&devices)?, serde_json::to_string(&preferences)?);
-    let head = format!(r#"{{"devices":{devices},"preferences":{preferences},"notifications":["#);
+    let head = format!(r#"{{"devices":{devices},"preferences":{preferences},"#)
+        + &format!(r#""zoneChange":{zone_change},"notifications":["#);
     Ok(streamed_json(permit, async move |mut writer: BodyWriter| {
         writer.write(head).await?;
         let truncated = write_deliveries(&state.pool, &mut writer, &identity.user_id).await?;

@@ -202,6 +202,8 @@ pub(super) async fn put(
     let wanted = body.value.preferences(body.faults)?;
     let AppState { pool, relay_handle, takeover, .. } = &state;
     let preferences = ChangePreferences { pool, relay_handle, takeover: *takeover };
-    preferences.change(&identity.user_id, &wanted).await?;
+    let Identity { user_id, email, email_verified } = &identity;
+    let email = email_verified.then_some(email.as_str());
+    preferences.change(user_id, email, &wanted).await?;
     Ok(Json(PreferencesBody::from(&wanted)))
 }

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     domain::preferences::Preferences,
-    store::{self, preferences},
+    store::{self, preferences, zone_changes},
 };
 
 /// Changes preferences.
@@ -26,13 +26,20 @@ pub struct ChangePreferences<'a> {
 
 impl ChangePreferences<'_> {
     /// Stores the preferences of a user and applies them to the pending deliveries, a bounded
-    /// number in each transaction; the first one stores them.
+    /// number in each transaction; the first one stores them. `email` is the verified address of the
+    /// user.
     ///
     /// # Errors
     /// If a statement fails. The preferences may have been stored and applied to some deliveries.
-    pub async fn change(&self, user_id: &str, wanted: &Preferences) -> Result<(), Error> {
+    pub async fn change(
+        &self,
+        user_id: &str,
+        email: Option<&str>,
+        wanted: &Preferences,
+    ) -> Result<(), Error> {
         let mut transaction = self.pool.begin().await?;
         preferences::put(&mut *transaction, user_id, wanted).await?;
+        zone_changes::record(&mut *transaction, user_id, wanted.zone(), email).await?;
         while self.apply(transaction, user_id, wanted).await? {
             transaction = self.pool.begin().await?;
             preferences::hold(&mut *transaction, user_id).await?;

@@ -31,3 +31,4 @@ mod stream;
 mod test_service;
 mod text;
 mod unreadable;
+mod zone_changes;

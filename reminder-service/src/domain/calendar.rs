@@ -25,7 +25,6 @@ mod conversions;
 mod default_title;
 mod defined;
 mod entry;
-mod gap_start;
 mod identity;
 mod instances;
 mod lines;
@@ -119,6 +118,8 @@ pub struct Entry {
     pub date: DateTime<Utc>,
     /// The IANA zone of its wall clock.
     pub time_zone: String,
+    /// `true` if it follows the zone of its user, which `time_zone` is now.
+    pub is_floating: bool,
     /// Recurrence rule. Its syntax was checked; a reminder may still refuse it.
     pub recurrence: Option<Recurrence>,
     /// Minutes before `date`: 1 to 5, ascending, each 0 to 40,320.
@@ -182,7 +183,9 @@ pub struct Exported {
     pub date: DateTime<Utc>,
     /// The IANA zone of its wall clock.
     pub time_zone: String,
-    /// Recurrence rule.
+    /// `true` if it follows the zone of its user, which `time_zone` is now.
+    pub is_floating: bool,
+    /// Recurrence rule; of a floating one without instants.
     pub recurrence: Option<Recurrence>,
     /// Minutes before `date`.
     pub notify_offsets: Vec<i32>,

@@ -4,6 +4,7 @@ mod agenda;
 mod channels;
 mod conversions;
 mod due_range;
+mod floating;
 mod given_time;
 mod last_delivery;
 mod listed_time;
@@ -18,6 +19,7 @@ mod snooze_end;
 mod split;
 mod text;
 mod upcoming;
+mod user_zone;
 
 use chrono::{DateTime, Utc};
 use contract::Priority;
@@ -26,6 +28,7 @@ use uuid::Uuid;
 pub use agenda::{Agenda, Entry, Position, Range};
 pub use channels::{Channels, looks_like_an_address};
 pub use due_range::DueRange;
+pub use floating::Moved;
 pub use given_time::{GivenTime, InvalidDueDate};
 pub use last_delivery::LastDelivery;
 pub use occurrence_edit::{EditRefusal, OccurrenceEdit};
@@ -39,6 +42,7 @@ pub use snooze_end::{InvalidSnoozeEnd, SnoozeEnd};
 pub use split::Following;
 pub use text::{Link, Locale, Message, Title};
 pub use upcoming::{LatePlacement, NothingDelivered, Snooze, Upcoming};
+pub use user_zone::UserZone;
 
 /// Fault of one field of a request.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -147,7 +151,8 @@ impl Reminder {
 pub struct Handled {
     /// Occurrences up to this one are acknowledged.
     pub acknowledged: Option<DateTime<Utc>>,
-    /// Time of the last acknowledgement.
+    /// Time of the last acknowledgement; `None` if there was none, and the occurrences of a floating
+    /// reminder were delivered before its zone changed.
     pub acknowledged_at: Option<DateTime<Utc>>,
     /// Occurrence that is delivered once more.
     pub snooze: Option<Snooze>,

@@ -9,11 +9,12 @@ use super::Error;
 
 /// The service that is asked.
 const SERVICE: &str = "notification-service";
-/// Largest answer. The documents have at most 20 KiB.
-const MAX_BYTES: usize = 64 * 1024;
 
-/// Makes a call to notification-service, and reads its answer.
-pub(super) async fn ask<T: DeserializeOwned>(request: reqwest::RequestBuilder) -> Result<T, Error> {
+/// Makes a call to notification-service, and reads its answer of at most `max_bytes`.
+pub(super) async fn ask<T: DeserializeOwned>(
+    request: reqwest::RequestBuilder,
+    max_bytes: usize,
+) -> Result<T, Error> {
     let response = request.send().await.map_err(|error| unavailable(error.without_url()))?;
     if response.status() == StatusCode::TOO_MANY_REQUESTS {
         let seconds = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
@@ -26,7 +27,7 @@ pub(super) async fn ask<T: DeserializeOwned>(request: reqwest::RequestBuilder) -
     while let Some(chunk) =
         response.chunk().await.map_err(|error| unavailable(error.without_url()))?
     {
-        if body.len() + chunk.len() > MAX_BYTES {
+        if body.len() + chunk.len() > max_bytes {
             return Err(unavailable("the answer is too large"));
         }
         body.extend_from_slice(&chunk);

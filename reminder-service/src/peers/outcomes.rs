@@ -24,6 +24,8 @@ use super::{
 pub(super) const TIMEOUT: Duration = Duration::from_millis(500);
 /// Calls of one process at the same time; further ones are left out.
 pub(super) const MAX_CALLS: usize = 32;
+/// Largest answer. An outcome has less than 200 bytes.
+const MAX_BYTES: usize = 64 * 1024;
 /// Most occurrences of one call.
 const MAX_IDS: usize = 100;
 
@@ -105,7 +107,7 @@ impl Peers {
         let mut url = at(base, &["notifications", "outcomes"])?;
         url.query_pairs_mut().append_pair("occurrenceIds", &ids.collect::<Vec<_>>().join(","));
         let request = self.client.get(url).headers(credentials.clone());
-        let answer = tokio::time::timeout(TIMEOUT, ask::<Answer>(request)).await;
+        let answer = tokio::time::timeout(TIMEOUT, ask::<Answer>(request, MAX_BYTES)).await;
         let entries = answer.map_err(unavailable)??.outcomes.into_iter();
         let outcomes = entries.filter_map(|entry| {
             let state = entry.state.parse().ok()?;

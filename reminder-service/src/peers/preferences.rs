@@ -12,11 +12,11 @@ use super::{
 };
 
 /// Longest time until the answer, with the wait for a permit.
-const TIMEOUT: Duration = Duration::from_secs(3);
+pub(super) const TIMEOUT: Duration = Duration::from_secs(3);
 /// Calls of one process at the same time; further ones wait.
 pub(super) const MAX_CALLS: usize = 64;
-/// Zone of quiet hours that name none.
-const DEFAULT_ZONE: &str = "UTC";
+/// Largest answer. Preferences have less than 1 KiB.
+const MAX_BYTES: usize = 64 * 1024;
 
 /// The part of the preferences that says in which zone the caller lives. Other fields are ignored.
 #[derive(Debug, Deserialize)]
@@ -33,14 +33,18 @@ struct QuietHours {
 }
 
 impl Preferences {
-    /// `timeZone`, or else the zone of the quiet hours unless it is the default.
-    fn zone(self) -> Option<String> {
-        let quiet = self.quiet_hours.and_then(|quiet_hours| quiet_hours.time_zone);
-        self.time_zone.or(quiet.filter(|zone| zone != DEFAULT_ZONE))
+    fn zone(&self) -> Option<String> {
+        let of_quiet_hours = self.quiet_hours.as_ref().and_then(|hours| hours.time_zone.as_deref());
+        time_zone::preferred(self.time_zone.as_deref(), of_quiet_hours).map(str::to_owned)
     }
 }
 
 impl Peers {
+    /// Returns `true` if the address of notification-service is set.
+    pub(crate) fn knows_preferences(&self) -> bool {
+        self.settings.notification_service.is_some()
+    }
+
     /// Asks notification-service for the zone that the caller's preferences name; `None` if they
     /// name none, or the address of the service is not set. `credentials` are the headers that
     /// identify the caller.
@@ -52,7 +56,7 @@ impl Peers {
         let request = self.client.get(at(base, &["preferences"])?).headers(credentials.clone());
         let answer = async {
             let _permit = self.calls.acquire().await.map_err(unavailable)?;
-            ask(request).await
+            ask::<Preferences>(request, MAX_BYTES).await
         };
         let answer = tokio::time::timeout(TIMEOUT, answer).await;
         let preferences: Preferences = answer.map_err(unavailable)??;

@@ -38,12 +38,14 @@ pub(super) struct ReminderAnswer {
     /// Due time; for a recurring reminder, the start of its rule.
     #[serde(serialize_with = "time")]
     date: DateTime<Utc>,
-    /// `date` on the wall clock of `timeZone`, without an offset.
+    /// `date` on the wall clock of `effectiveTimeZone`, without an offset.
     #[serde(serialize_with = "local_time")]
     #[schema(value_type = String)]
     local_date: NaiveDateTime,
-    /// IANA time zone of local times.
+    /// IANA time zone of local times, or `user` if the reminder follows the one of its user.
     time_zone: &'static str,
+    /// IANA time zone of local times in use now.
+    effective_time_zone: &'static str,
     /// `true` exactly if `recurrence` is not `null`.
     is_recurring: bool,
     /// Recurrence rule.
@@ -216,7 +218,8 @@ impl From<Updated> for ReminderAnswer {
             updated_at: reminder.updated_at,
             date: schedule.date,
             local_date: schedule.local_date(),
-            time_zone: schedule.time_zone.name(),
+            time_zone: schedule.time_zone.shown(),
+            effective_time_zone: schedule.time_zone.name(),
             is_recurring: schedule.recurrence.is_some(),
             recurrence: schedule.recurrence.clone().map(Into::into),
             notify_offset: schedule.offsets.first(),

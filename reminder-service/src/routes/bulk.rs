@@ -15,12 +15,12 @@ use super::{
     AppState,
     body::NewReminder,
     create::CreatedReminder,
-    description::{EntryRefusals, NoDefaultZone},
+    description::{EntryRefusals, NoUserZone},
     examples, respond,
 };
 use crate::{
     domain::{caller::Origin, reminder::Details},
-    usecases::{self, create_reminders, off_thread, read_default_zone},
+    usecases::{self, create_reminders, off_thread, read_user_zone},
 };
 
 /// Largest body.
@@ -111,7 +111,7 @@ impl From<Result<Uuid, ApiError>> for BulkResult {
             description = "`INVALID_REQUEST`: the body is not a list of 1 to 1,000 reminders",
         ),
         EntryRefusals,
-        NoDefaultZone,
+        NoUserZone,
     ),
 )]
 pub(super) async fn create(
@@ -129,11 +129,8 @@ pub(super) async fn create(
         Ok::<_, ApiError>(entries.into_iter().map(parse).collect::<Vec<_>>())
     });
     let parsed = parsed.await??;
-    let zone = if parsed.iter().flatten().any(|entry| entry.value.needs_zone()) {
-        read_default_zone(&state.resources, &credentials).await?
-    } else {
-        None
-    };
+    let needs_zone = parsed.iter().flatten().any(|entry| entry.value.needs_zone());
+    let zone = read_user_zone(&state.resources, &credentials, needs_zone).await?;
     let details =
         move |Lenient { value, faults }: Lenient<NewReminder>| value.details(faults, zone);
     let checked = off_thread(user_id, move || {

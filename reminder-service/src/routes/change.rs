@@ -8,12 +8,12 @@ use super::{
     AppState,
     answer::ReminderAnswer,
     body::ReminderChange,
-    description::{MissingReminder, OtherVersion, ReminderPath},
+    description::{MissingReminder, NoUserZone, OtherVersion, ReminderPath},
     respond_reminder, target,
 };
 use crate::{
     domain::{caller::Origin, precondition::Target},
-    usecases::change_reminder,
+    usecases::{change_reminder, read_user_zone},
 };
 
 /// Change a reminder
@@ -35,6 +35,7 @@ use crate::{
         ),
         MissingReminder,
         OtherVersion,
+        NoUserZone,
         (
             status = 422,
             body = ErrorBody,
@@ -73,6 +74,7 @@ pub(super) async fn post(
         ),
         MissingReminder,
         OtherVersion,
+        NoUserZone,
         (
             status = 422,
             body = ErrorBody,
@@ -99,7 +101,9 @@ async fn change(
     target: Target,
     body: LenientBody<ReminderChange>,
 ) -> Result<Response, ApiError> {
-    let change = body.value.change(body.faults)?;
+    let needs_zone = body.value.needs_zone();
+    let zone = read_user_zone(&state.resources, &credentials.0, needs_zone).await?;
+    let change = body.value.change(body.faults, zone)?;
     let (resources, key) = (&state.resources, body.key.as_ref());
     let answer =
         change_reminder(resources, origin, key, target, change, ReminderAnswer::from).await?;

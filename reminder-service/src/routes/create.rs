@@ -6,10 +6,10 @@ use serde::Serialize;
 use service::http::{ApiError, ErrorBody};
 use utoipa::ToSchema;
 
-use super::{AppState, body::NewReminder, description::NoDefaultZone, respond};
+use super::{AppState, body::NewReminder, description::NoUserZone, respond};
 use crate::{
     domain::caller::Origin,
-    usecases::{create_reminder, off_thread, read_default_zone},
+    usecases::{create_reminder, off_thread, read_user_zone},
 };
 
 /// Id of a reminder that was created.
@@ -60,7 +60,7 @@ impl CreatedReminder {
             description = "`RATE_LIMITED`: too many requests, or the caller has the largest \
                            number of reminders; try again after `Retry-After`",
         ),
-        NoDefaultZone,
+        NoUserZone,
     ),
 )]
 pub(super) async fn create(
@@ -69,11 +69,7 @@ pub(super) async fn create(
     Credentials(credentials): Credentials,
     LenientBody { value, faults, key }: LenientBody<NewReminder>,
 ) -> Result<Response, ApiError> {
-    let zone = if value.needs_zone() {
-        read_default_zone(&state.resources, &credentials).await?
-    } else {
-        None
-    };
+    let zone = read_user_zone(&state.resources, &credentials, value.needs_zone()).await?;
     let details = if value.recurs() {
         off_thread(&origin.caller.user_id, move || value.details(faults, zone)).await??
     } else {

@@ -27,16 +27,16 @@ pub(super) struct MissingReminder(ErrorBody);
 #[expect(dead_code, reason = "describes an `ApiError`")]
 pub(super) struct OtherVersion(ErrorBody);
 
-/// Refusal of a local time whose zone cannot be read.
+/// Refusal of a request whose zone cannot be read.
 #[derive(IntoResponses)]
 #[response(
     status = 503,
     description = "`UPSTREAM_UNAVAILABLE`: the database is unreachable, or the request needs the \
                    time zone of the caller's preferences and notification-service does not \
-                   answer; nothing was created, try again after `Retry-After`"
+                   answer; nothing was changed, try again after `Retry-After`"
 )]
 #[expect(dead_code, reason = "describes an `ApiError`")]
-pub(super) struct NoDefaultZone(ErrorBody);
+pub(super) struct NoUserZone(ErrorBody);
 
 /// Refusal to act on the latest occurrence.
 #[derive(IntoResponses)]

@@ -7,7 +7,7 @@ use service::http::{ApiError, Reason};
 use crate::{
     domain::{
         caller::UnusableEmail,
-        reminder::{EditRefusal, InvalidDueDate, InvalidField, InvalidRecurrence},
+        reminder::{EditRefusal, InvalidDetails, InvalidDueDate, InvalidField, InvalidRecurrence},
     },
     peers,
     usecases::{Error, TaskError},
@@ -81,6 +81,12 @@ impl From<InvalidField> for ApiError {
 impl From<InvalidDueDate> for ApiError {
     fn from(error: InvalidDueDate) -> Self {
         Self::new(Reason::InvalidDueDate, error.to_string())
+    }
+}
+
+impl From<InvalidDetails> for ApiError {
+    fn from(error: InvalidDetails) -> Self {
+        Error::from(error).into()
     }
 }
 

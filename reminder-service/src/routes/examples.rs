@@ -27,6 +27,7 @@ pub(super) fn reminder() -> Value {
         "date": "2126-05-01T08:00:00.000Z",
         "localDate": "2126-05-01T10:00:00",
         "timeZone": "Europe/Berlin",
+        "effectiveTimeZone": "Europe/Berlin",
         "isRecurring": false,
         "recurrence": null,
         "notifyOffset": 0,

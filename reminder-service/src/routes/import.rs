@@ -8,23 +8,24 @@ use axum::{
 use rest::{Allowance, Credentials, IdempotencyKeyHeader, Params, RawBody};
 use serde::{Deserialize, Serialize};
 use service::http::{ApiError, ErrorBody, Reason};
+use time_zone::Zone;
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
     AppState,
     create::CreatedReminder,
-    description::{EntryRefusals, NoDefaultZone},
+    description::{EntryRefusals, NoUserZone},
     examples, respond,
 };
 use crate::{
     domain::{
         calendar::{self, Defaults, Languages},
         caller::Origin,
-        reminder::TimeZone,
+        reminder::{InvalidDueDate, TimeZone},
     },
     usecases::{
         self, CalendarImport, Effect, EntryResult, Imported, import_calendar, off_thread,
-        read_default_zone,
+        read_user_zone,
     },
 };
 
@@ -40,8 +41,9 @@ pub(super) struct Query {
     /// `true` to create and change no reminder if an entry is refused.
     #[param(default = false)]
     atomic: Option<bool>,
-    /// IANA time zone of times without a zone, if the file names none. By default it is the
-    /// `timeZone` of the caller's preferences, or UTC.
+    /// IANA time zone of times without a zone, if the file names none, or `user`: entries with such
+    /// times become reminders that follow the zone of the caller's preferences. By default it is
+    /// the `timeZone` of the preferences at the time of the call, or UTC.
     time_zone: Option<String>,
     /// `sync`: entries that were imported before update their reminders. `add`: each entry becomes
     /// a further reminder.
@@ -169,7 +171,7 @@ pub(super) struct ImportNote {
             description = "`INVALID_REQUEST`: the body has another type than `text/calendar`",
         ),
         EntryRefusals,
-        NoDefaultZone,
+        NoUserZone,
     ),
 )]
 pub(super) async fn import(
@@ -183,29 +185,42 @@ pub(super) async fn import(
 ) -> Result<Response, ApiError> {
     check_is_calendar(&headers, &body.bytes)?;
     let user_id = &origin.caller.user_id;
-    let zone = query.time_zone.as_deref().map(TimeZone::parse).transpose()?;
+    let is_floating = query.time_zone.as_deref() == Some(TimeZone::USER);
+    let zone = query.time_zone.as_deref().filter(|_| !is_floating);
+    let zone = zone.map(TimeZone::parse).transpose()?;
     let accepted = headers.get(header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok());
     let languages = accepted.map(Languages::of_header).unwrap_or_default();
-    let defaults = Defaults { zone: zone.unwrap_or_default().into(), languages };
+    // The zone of the user is not asked for before an entry needs it.
+    let user = Some(Zone::UTC);
+    let defaults = Defaults { zone: zone.unwrap_or_default().into(), user, is_floating, languages };
     let (bytes, given) = (body.bytes.clone(), defaults.clone());
     let read = off_thread(user_id, move || {
         let file = calendar::read(&bytes, given.clone());
         allowance.take_entries(file.entries.len())?;
-        let needs_zone = zone.is_none() && calendar::needs_zone(&bytes, &file, given);
+        let needs_zone = is_floating
+            || file.entries.iter().any(|entry| entry.is_floating)
+            || (zone.is_none() && calendar::needs_zone(&bytes, &file, given));
         Ok::<_, ApiError>((file, needs_zone))
     });
     let (file, needs_zone) = read.await??;
-    let zone =
-        if needs_zone { read_default_zone(&state.resources, &credentials).await? } else { None };
+    let user_zone = read_user_zone(&state.resources, &credentials, needs_zone).await?;
+    let user = user_zone.floating().map(Zone::from);
+    if is_floating && user.is_none() {
+        return Err(InvalidDueDate::NoUserZone.into());
+    }
+    let zone = match user {
+        Some(user) if is_floating => user,
+        _ => zone.or(user_zone.named()).unwrap_or_default().into(),
+    };
     let (bytes, is_atomic) = (body.bytes.clone(), query.atomic == Some(true));
     let mode = match query.mode {
         None | Some(Mode::Sync) => usecases::Mode::Sync,
         Some(Mode::Add) => usecases::Mode::Add,
     };
     let import = off_thread(user_id, move || {
-        let file = match zone {
-            Some(zone) => calendar::read(&bytes, Defaults { zone: zone.into(), ..defaults }),
-            None => file,
+        let file = match needs_zone {
+            true => calendar::read(&bytes, Defaults { zone, user, ..defaults }),
+            false => file,
         };
         CalendarImport::of(file, mode, is_atomic)
     });

@@ -12,14 +12,14 @@ use super::{
     AppState,
     answer::{local_time, time},
     body::NewReminder,
-    description::{MissingReminder, NoDefaultZone, ReminderPath},
+    description::{MissingReminder, NoUserZone, ReminderPath},
     error::missing,
     examples,
 };
 use crate::{
     domain::reminder::{InvalidField, TimeZone, Upcoming, instant},
     store,
-    usecases::{off_thread, read_default_zone},
+    usecases::{off_thread, read_user_zone},
 };
 
 const DEFAULT_LIMIT: i64 = 10;
@@ -155,7 +155,7 @@ pub(super) async fn of_reminder(
             description = "The occurrences strictly after `from`, with their deliveries",
         ),
         (status = 422, body = ErrorBody, description = "`INVALID_RECURRENCE`: the rule is invalid"),
-        NoDefaultZone,
+        NoUserZone,
     ),
 )]
 pub(super) async fn preview(
@@ -167,11 +167,8 @@ pub(super) async fn preview(
 ) -> Result<Json<Occurrences>, ApiError> {
     let query = query.read(faults);
     let now = Utc::now();
-    let zone = if body.value.needs_zone() {
-        read_default_zone(&state.resources, &credentials).await?
-    } else {
-        None
-    };
+    let needs_zone = body.value.needs_zone();
+    let zone = read_user_zone(&state.resources, &credentials, needs_zone).await?;
     let occurrences = off_thread(&identity.user_id, move || {
         // Faults of the query and of the body are reported together.
         let mut faults =

@@ -26,7 +26,8 @@ pub async fn lock(
 ) -> Result<Option<Seen<Reminder>>, sqlx::Error> {
     let row = sqlx::query_as!(
         Row,
-        r#"select id, date, time_zone, notify_offsets, recurrence as "recurrence: _",
+        r#"select id, date, time_zone, is_floating, notify_offsets,
+               recurrence as "recurrence: _",
                acknowledged, acknowledged_at, snooze_date, snooze_until, late_dates,
                late_placed_at, paused_at,
                changed_occurrences as "changed_occurrences: _",
@@ -65,8 +66,8 @@ pub async fn update(
     let row = sqlx::query!(
         r#"with changed as (
                update reminders
-               set date = $2, time_zone = $3, notify_offsets = $4, channels = $5, title = $6,
-                   message = $7, url = $8, data = $9,
+               set date = $2, time_zone = $3, is_floating = $28, notify_offsets = $4,
+                   channels = $5, title = $6, message = $7, url = $8, data = $9,
                    expires_after_minutes = $10, priority = $11, locale = $12,
                    last_at = case when $25::timestamptz is null
                        then coalesce($13::timestamptz, 'infinity') else '-infinity' end,
@@ -113,6 +114,7 @@ pub async fn update(
         reminder.paused_at,
         reminder.handled.acknowledged_at,
         changed_occurrences as _,
+        details.schedule.time_zone.is_floating(),
     )
     .fetch_one(connection)
     .await?;

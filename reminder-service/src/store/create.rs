@@ -84,10 +84,10 @@ pub async fn create(pool: &PgPool, new: NewReminder<'_>) -> Result<Created, sqlx
            ), made as (
                insert into reminders (id, user_id, date, time_zone, notify_offsets, channels,
                    title, message, url, data,
-                   expires_after_minutes, priority, locale, last_at, recurrence, created_at,
-                   updated_at)
+                   expires_after_minutes, priority, locale, last_at, recurrence, is_floating,
+                   created_at, updated_at)
                select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13,
-                   coalesce($14::timestamptz, 'infinity'), $22, at, at
+                   coalesce($14::timestamptz, 'infinity'), $22, $24, at, at
                from current
                where coalesce($14::timestamptz, 'infinity') > at
                    and ($23::int8 is null or (select stored < $23 from room))
@@ -123,6 +123,7 @@ pub async fn create(pool: &PgPool, new: NewReminder<'_>) -> Result<Created, sqlx
         interval(outbox::LEASE),
         rule_of(details) as _,
         new.count_up_to.map(i64::from),
+        details.schedule.time_zone.is_floating(),
     )
     .fetch_one(pool)
     .await?;
@@ -155,7 +156,7 @@ pub async fn create_many(
                select clock_timestamp() as at from locked
            ), new as materialized (
                select * from jsonb_to_recordset($2) as new (id uuid, date timestamptz,
-                   time_zone text, notify_offsets int[], recurrence jsonb,
+                   time_zone text, is_floating bool, notify_offsets int[], recurrence jsonb,
                    channels text[], title text, message text, url text, data jsonb,
                    expires_after_minutes int, priority text, locale text,
                    last_at timestamptz, event_id uuid, body text, attributes jsonb)
@@ -166,11 +167,11 @@ pub async fn create_many(
                select new.*, at, row_number() over () as place from new, current
                    where coalesce(last_at, 'infinity') > at
            ), made as (
-               insert into reminders (id, user_id, date, time_zone, notify_offsets, recurrence,
-                   channels, title, message, url, data,
+               insert into reminders (id, user_id, date, time_zone, is_floating, notify_offsets,
+                   recurrence, channels, title, message, url, data,
                    expires_after_minutes, priority, locale, last_at, created_at, updated_at)
-               select id, $1, date, time_zone, notify_offsets, recurrence, channels, title,
-                   message, url, data,
+               select id, $1, date, time_zone, is_floating, notify_offsets, recurrence, channels,
+                   title, message, url, data,
                    expires_after_minutes, priority, locale, coalesce(last_at, 'infinity'), at, at
                from ahead where place <= (select places from room)
                returning id, version, created_at
@@ -198,6 +199,7 @@ fn row_of(id: Uuid, details: &Details, message: &Unstamped) -> Value {
         "id": id,
         "date": details.schedule.date,
         "time_zone": details.schedule.time_zone.name(),
+        "is_floating": details.schedule.time_zone.is_floating(),
         "notify_offsets": details.schedule.offsets.as_slice(),
         "recurrence": rule_of(details),
         "channels": channel_words(&details.channels),

@@ -60,7 +60,8 @@ pub async fn list(
                        else last_at <= now() and last_at > '-infinity' end)
                order by id desc offset $4 limit $5
            )
-           select id, date, time_zone, notify_offsets, recurrence as "recurrence: _",
+           select id, date, time_zone, is_floating, notify_offsets,
+               recurrence as "recurrence: _",
                acknowledged, acknowledged_at, snooze_date, snooze_until, late_dates,
                late_placed_at, paused_at,
                changed_occurrences as "changed_occurrences: _",
@@ -126,7 +127,8 @@ pub async fn page(
 ) -> Result<Vec<Seen<Reminder>>, sqlx::Error> {
     let rows = sqlx::query_as!(
         Row,
-        r#"select id, date, time_zone, notify_offsets, recurrence as "recurrence: _",
+        r#"select id, date, time_zone, is_floating, notify_offsets,
+               recurrence as "recurrence: _",
                acknowledged, acknowledged_at, snooze_date, snooze_until, late_dates,
                late_placed_at, paused_at,
                changed_occurrences as "changed_occurrences: _",
@@ -157,7 +159,7 @@ pub struct ZoneSpan {
     pub last: DateTime<Utc>,
 }
 
-/// Reads the time zones of a user's newest reminders, at most `most` reminders.
+/// Reads the fixed time zones of a user's newest reminders, at most `most` reminders.
 ///
 /// # Errors
 /// If the statement fails.
@@ -165,10 +167,10 @@ pub async fn zones(pool: &PgPool, user_id: &str, most: i64) -> Result<Vec<ZoneSp
     sqlx::query_as!(
         ZoneSpan,
         r#"select time_zone, min(date) as "first!", max(greatest(date, updated_at)) as "last!"
-           from (select time_zone, date, updated_at from reminders where user_id = $1
-               order by id desc limit $2) as newest
+           from (select time_zone, is_floating, date, updated_at from reminders
+               where user_id = $1 order by id desc limit $2) as newest
            -- At the ends of the calendar a wall clock may have another year.
-           where date between '0001-01-03' and '9999-12-29'
+           where not is_floating and date between '0001-01-03' and '9999-12-29'
            group by time_zone order by time_zone"#,
         user_id,
         most,

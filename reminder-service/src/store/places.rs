@@ -51,7 +51,7 @@ pub async fn candidates(
     limit: i64,
 ) -> Result<Vec<Candidate>, sqlx::Error> {
     let rows = sqlx::query!(
-        r#"select id, date, time_zone, notify_offsets,
+        r#"select id, date, time_zone, is_floating, notify_offsets,
                recurrence as "recurrence: Json<contract::Recurrence>",
                acknowledged, acknowledged_at, snooze_date, snooze_until, late_dates,
                late_placed_at, paused_at,
@@ -89,6 +89,7 @@ pub async fn candidates(
             id: row.id,
             date: row.date,
             time_zone: row.time_zone,
+            is_floating: row.is_floating,
             notify_offsets: row.notify_offsets,
             recurrence: row.recurrence,
             acknowledged: row.acknowledged,

@@ -47,7 +47,8 @@ pub async fn get_many(
 ) -> Result<Vec<(Uuid, Result<Reminder, sqlx::Error>)>, sqlx::Error> {
     let rows = sqlx::query_as!(
         Row,
-        r#"select id, date, time_zone, notify_offsets, recurrence as "recurrence: _",
+        r#"select id, date, time_zone, is_floating, notify_offsets,
+               recurrence as "recurrence: _",
                acknowledged, acknowledged_at, snooze_date, snooze_until, late_dates,
                late_placed_at, paused_at,
                changed_occurrences as "changed_occurrences: _",

@@ -24,6 +24,7 @@ pub(super) struct Row {
     pub(super) id: Uuid,
     pub(super) date: DateTime<Utc>,
     pub(super) time_zone: String,
+    pub(super) is_floating: bool,
     pub(super) notify_offsets: Vec<i32>,
     pub(super) recurrence: Option<Json<contract::Recurrence>>,
     pub(super) acknowledged: Option<DateTime<Utc>>,
@@ -77,17 +78,19 @@ impl Row {
             self.channels.iter().map(|word| word.parse().ok()).collect::<Option<Vec<_>>>();
         let channels = channels
             .and_then(|channels| Channels::from_fields(None, Some(channels)).ok().flatten());
+        let time_zone = TimeZone::parse(&self.time_zone).map_err(|_| unknown("time_zone"))?;
         let schedule = Schedule::stored(
             self.date,
-            TimeZone::parse(&self.time_zone).map_err(|_| unknown("time_zone"))?,
+            time_zone.with_floating(self.is_floating),
             NotifyOffsets::from_store(self.notify_offsets),
             self.recurrence.map(|stored| Recurrence::from(stored.0).from_store()),
         );
         let snooze =
             self.snooze_date.zip(self.snooze_until).map(|(date, until)| Snooze { date, until });
-        // Of an acknowledgement of an earlier version only the change after it is known.
-        let acknowledged_at =
-            self.acknowledged.map(|_| self.acknowledged_at.unwrap_or(self.updated_at));
+        // Of an acknowledgement of an earlier version only the change after it is known. Occurrences
+        // of a floating reminder may be over without one.
+        let known_at = self.acknowledged.filter(|_| !self.is_floating).map(|_| self.updated_at);
+        let acknowledged_at = self.acknowledged_at.or(known_at);
         let handled = Handled { acknowledged: self.acknowledged, acknowledged_at, snooze };
         let late = self.late_dates.into_iter().zip(self.late_placed_at);
         let late_placements = late.map(|(date, placed_at)| LatePlacement { date, placed_at });

@@ -41,7 +41,7 @@ fn plan_change(seen: Seen<Reminder>, change: Change, caller: &Caller) -> Result<
     let mut after = before.clone();
     after.details = after.details.with(change)?;
     let schedule = &after.details.schedule;
-    let is_rescheduled = *schedule != before.details.schedule;
+    let is_rescheduled = !schedule.has_times_of(&before.details.schedule);
     if is_rescheduled {
         schedule.check_fires()?;
         if schedule.status(now) == Status::Completed {

@@ -1,76 +1,14 @@
 //! Local times without a zone, which are in the zone of the caller's preferences.
 
-use std::sync::{
-    Arc, Mutex,
-    atomic::{AtomicUsize, Ordering},
-};
-
-use axum::{
-    Json, Router,
-    extract::State,
-    http::{HeaderMap, StatusCode},
-    response::{IntoResponse, Response},
-    routing::get,
-};
 use serde_json::{Value, json};
 
-use crate::service::{Service, least};
-
-/// Stand-in for notification-service with the preferences of every user.
-#[derive(Clone, Default)]
-struct Preferences {
-    answer: Arc<Mutex<Value>>,
-    calls: Arc<AtomicUsize>,
-}
-
-impl Preferences {
-    fn set(&self, answer: Value) {
-        *self.answer.lock().expect("not poisoned") = answer;
-    }
-
-    fn calls(&self) -> usize {
-        self.calls.load(Ordering::SeqCst)
-    }
-
-    /// Starts the stand-in, and a service that knows its address.
-    async fn start(answer: Value) -> (Self, Service) {
-        let preferences = Self::default();
-        preferences.set(answer);
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let url = format!("http://{}/", listener.local_addr().expect("an address"));
-        let routes = Router::new()
-            .route("/preferences", get(preferences_of))
-            .with_state(preferences.clone());
-        tokio::spawn(async move { axum::serve(listener, routes).await });
-        let database = Service::start().await.stop().await;
-        let service = Service::start_on(database, &[("NOTIFICATION_SERVICE_URL", &url)]).await;
-        service.ready().await;
-        (preferences, service)
-    }
-}
-
-async fn preferences_of(State(preferences): State<Preferences>, headers: HeaderMap) -> Response {
-    assert_eq!(headers.get("x-authenticated-userid").expect("a user").as_bytes(), b"ada");
-    preferences.calls.fetch_add(1, Ordering::SeqCst);
-    if preferences.answer.lock().expect("not poisoned").is_null() {
-        std::future::pending::<()>().await;
-    }
-    let answer = preferences.answer.lock().expect("not poisoned").clone();
-    match answer.as_u64().and_then(|status| u16::try_from(status).ok()) {
-        Some(status) => {
-            let status = StatusCode::from_u16(status).expect("a status");
-            (status, [("retry-after", "7")]).into_response()
-        }
-        None => Json(answer).into_response(),
-    }
-}
+use crate::{
+    preferences::{Preferences, in_zone},
+    service::{Service, least},
+};
 
 fn at(date: &str) -> Value {
     json!({"date": date, "message": "Tablets"})
-}
-
-fn in_zone(zone: &str) -> Value {
-    json!({"channels": {"push": true, "email": true}, "quietHours": null, "timeZone": zone})
 }
 
 async fn shown(service: &Service, id: &str) -> [String; 3] {

@@ -16,7 +16,7 @@ use support::{
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-const LIMIT: Duration = Duration::from_secs(20);
+pub(crate) const LIMIT: Duration = Duration::from_secs(20);
 
 /// A running service with its own database, and a client for the user `ada`.
 pub(crate) struct Service {
@@ -68,6 +68,14 @@ impl Service {
         }
     }
 
+    /// Starts a further process on the database of another one, until the token is cancelled.
+    pub(crate) async fn replica(url: &str, more: &[(&str, &str)]) -> CancellationToken {
+        let app = App::build(config(url, more)).await.expect("the service is built");
+        let shutdown = CancellationToken::new();
+        tokio::spawn(app.run(shutdown.clone()));
+        shutdown
+    }
+
     pub(crate) async fn ready(&self) {
         wait_until(LIMIT, async || match self.admin.get("/readyz").await {
             Answer { status: 200, .. } => Ok(()),
@@ -87,6 +95,15 @@ impl Service {
     /// Creates a reminder and returns its id.
     pub(crate) async fn make(&self, body: &Value) -> String {
         self.ada.post("/reminders", body).await.expect(201).id()
+    }
+
+    /// Waits until a reminder is in a zone.
+    pub(crate) async fn wait_for_zone(&self, id: &str, zone: &str) {
+        wait_until(LIMIT, async || {
+            let reminder = self.ada.get(&format!("/reminders/{id}")).await.expect(200).body;
+            if reminder["effectiveTimeZone"] == zone { Ok(()) } else { Err(reminder) }
+        })
+        .await;
     }
 
     /// Moves a reminder into the past, which the API cannot.

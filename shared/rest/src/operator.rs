@@ -31,10 +31,13 @@ fn identify(operators: &Operators, headers: &HeaderMap) -> Result<Operator, ApiE
     match holder {
         Some(operator) => Ok(operator),
         None if !operators.is_required() => Ok(Operator("local".to_owned())),
-        None => Err(ApiError::new(
-            Reason::Unauthenticated,
-            "an operator call needs Authorization: Bearer with the operator's token",
-        )),
+        None => {
+            let message = match operators.own() {
+                Some(_) => "an operator call needs Authorization: Bearer with the operator's token",
+                None => "operator calls are closed: OPERATOR_TOKEN is not set",
+            };
+            Err(ApiError::new(Reason::Unauthenticated, message))
+        }
     }
 }
 

@@ -9,11 +9,13 @@ mod folder;
 mod local;
 mod name;
 mod observance;
+mod preferred;
 mod zone;
 
 pub use database::{edition, names, refresh};
 pub use local::Instants;
 pub use observance::{Change, NEAR, Observance};
+pub use preferred::preferred;
 pub use zone::{UnknownZone, Zone};
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ impl Entry {
     pub fn details(&self) -> Result<Details, InvalidDetails> {
         let entry = self.clone();
         let date = due_date(&entry.date.to_rfc3339())?;
-        let time_zone = TimeZone::parse(&entry.time_zone)?;
+        let time_zone = TimeZone::parse(&entry.time_zone)?.with_floating(entry.is_floating);
         let offsets = NotifyOffsets::from_fields(None, Some(entry.notify_offsets))?;
         let message = Message::parse(entry.message)?;
         let channels = Channels::from_fields(None, entry.channels)?;
@@ -64,14 +64,20 @@ impl From<Reminder> for Exported {
     fn from(reminder: Reminder) -> Self {
         let Reminder { id, version, created_at, updated_at, details, .. } = reminder;
         let Details { schedule, channels, .. } = details;
+        let time_zone = schedule.time_zone;
+        let recurrence = schedule.recurrence.map(|rule| match time_zone.is_floating() {
+            true => rule.by_wall_clock(time_zone.into()),
+            false => rule,
+        });
         Self {
             id: id.simple().to_string(),
             version,
             created_at,
             updated_at,
             date: schedule.date,
-            time_zone: schedule.time_zone.name().to_owned(),
-            recurrence: schedule.recurrence.map(Into::into),
+            time_zone: time_zone.name().to_owned(),
+            is_floating: time_zone.is_floating(),
+            recurrence: recurrence.map(Into::into),
             notify_offsets: schedule.offsets.as_slice().to_vec(),
             channels: channels.as_slice().to_vec(),
             title: details.title.map(Title::into_string),

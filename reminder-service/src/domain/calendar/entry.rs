@@ -9,7 +9,6 @@ use super::{
     component::Component,
     default_title::Languages,
     defined,
-    gap_start::leave_gap,
     property::Property,
     recurring::{self, Clock},
     texts,
@@ -17,6 +16,7 @@ use super::{
     x_properties,
     zones::EntryZones,
 };
+use crate::domain::gap_start::leave_gap;
 
 /// An event or a task before instances are merged into their series.
 #[derive(Debug)]
@@ -162,6 +162,12 @@ fn entry(
     let recurs = repeats.is_some() && !is_instance;
     let zone = zone_of(start, zones, recurs);
     let is_all_day = matches!(start.stamp, Stamp::Day(_));
+    let has_zone = start.zone.is_some() || matches!(start.stamp, Stamp::Utc(_));
+    let is_floating = zones.is_floating && !has_zone;
+    if is_floating && !zones.is_known {
+        let reason = "it is in the time zone of your preferences, which is not known";
+        return Err(Problem::new(component.line, reason));
+    }
     let mut clock = Clock { zone, is_all_day, shift: Shift::default(), has_midnights: true };
     let out_of_range = || {
         Problem::new(property.line, format!("{} is outside of the years 1 to 9999", property.name))
@@ -211,6 +217,7 @@ fn entry(
         version: Version::of(component, zones),
         date: date.ok_or_else(out_of_range)?,
         time_zone: zone.name().to_owned(),
+        is_floating,
         recurrence,
         notify_offsets: alarms.offsets,
         title: texts.title,

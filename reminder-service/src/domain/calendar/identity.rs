@@ -4,9 +4,11 @@ use std::{collections::HashMap, ops::ControlFlow};
 
 use chrono::{DateTime, Timelike, Utc};
 use sha2::{Digest as _, Sha256};
+use time_zone::Zone;
 use uuid::Uuid;
 
 use super::{Entry, OWN_DOMAIN, Version};
+use crate::domain::reminder::TimeZone;
 
 /// A SHA-256 digest.
 pub type Digest = [u8; 32];
@@ -148,8 +150,15 @@ impl Entry {
 
     /// Digest of the fields that say when the reminder is delivered.
     fn schedule_digest(&self) -> Digest {
-        let schedule = (self.date, &self.time_zone, &self.recurrence, &self.notify_offsets);
-        hash(&[format!("{schedule:?}").as_bytes()])
+        let rest = (&self.recurrence, &self.notify_offsets);
+        let schedule = match self.time_zone.parse::<Zone>() {
+            // The wall clock of a floating one, whose zone changes.
+            Ok(zone) if self.is_floating => {
+                format!("{:?}", (zone.wall_clock(self.date), TimeZone::USER, rest.0, rest.1))
+            }
+            _ => format!("{:?}", (self.date, &self.time_zone, rest.0, rest.1)),
+        };
+        hash(&[schedule.as_bytes()])
     }
 }
 

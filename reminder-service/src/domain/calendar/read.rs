@@ -20,13 +20,17 @@ use super::{
 pub struct Defaults {
     /// Zone of times without a zone, if their calendar names none.
     pub zone: Zone,
+    /// Zone of the user, in which floating reminders are; `None` if it is not known.
+    pub user: Option<Zone>,
+    /// `true` if `zone` is that of the user, so that entries in it become floating reminders.
+    pub is_floating: bool,
     /// Languages for the title of an entry that has none, if the entry names none.
     pub languages: Languages,
 }
 
 impl From<Zone> for Defaults {
     fn from(zone: Zone) -> Self {
-        Self { zone, languages: Languages::default() }
+        Self { zone, user: Some(zone), ..Self::default() }
     }
 }
 
@@ -50,13 +54,16 @@ pub fn read(file: &[u8], defaults: impl Into<Defaults>) -> Import {
     reading.settle()
 }
 
-/// Returns `true` if a file has a time whose zone neither the time nor its calendar names: with
-/// another default zone it means something else. `import` is the file as read with `defaults`.
+/// Returns `true` if a file has a time whose zone neither the time nor its calendar names, or that
+/// is in the zone of the user: with another default zone it means something else. `import` is the file as read with `defaults`.
 #[must_use]
 pub fn needs_zone(file: &[u8], import: &Import, defaults: Defaults) -> bool {
     // No time of day and no day is that of UTC.
     let other_zone = "Pacific/Kiritimati".parse();
-    other_zone.is_ok_and(|zone| read(file, Defaults { zone, ..defaults }).entries != import.entries)
+    other_zone.is_ok_and(|zone| {
+        let others = Defaults { zone, user: Some(zone), ..defaults };
+        read(file, others).entries != import.entries
+    })
 }
 
 struct Reading {
@@ -94,7 +101,7 @@ impl Reading {
             let text = "the calendar has no END:VCALENDAR; the file may be cut off";
             self.notes.add(|| Note { line: calendar.line, uid: None, text: text.to_owned() });
         }
-        let zones = Zones::of(calendar, defaults.zone, work, &mut self.notes);
+        let zones = Zones::of(calendar, defaults, work, &mut self.notes);
         let is_cancelled = calendar
             .one("METHOD")
             .is_some_and(|method| method.value.trim().eq_ignore_ascii_case("CANCEL"));

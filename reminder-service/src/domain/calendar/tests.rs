@@ -35,6 +35,7 @@ fn entry(line: usize, uid: &str, date: &str, zone: &str, title: &str) -> Entry {
         version: Version::default(),
         date: at(date),
         time_zone: zone.to_owned(),
+        is_floating: false,
         recurrence: None,
         notify_offsets: vec![0],
         title: Some(title.to_owned()),

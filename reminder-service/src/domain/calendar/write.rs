@@ -91,18 +91,31 @@ impl Calendar {
         let zone = zone_at(&reminder.time_zone, reminder.date);
         let is_covered =
             self.zones.get(zone.name()).is_some_and(|(_, first)| *first <= reminder.date);
-        let zone = if is_covered { zone } else { Zone::UTC };
+        let clock = match reminder.is_floating && zone.name() == reminder.time_zone {
+            true => Clock::Floating(zone),
+            false => Clock::Fixed(if is_covered { zone } else { Zone::UTC }),
+        };
         let mut lines = Lines::default();
-        lines.component("VEVENT", |lines| event(lines, reminder, zone));
+        lines.component("VEVENT", |lines| event(lines, reminder, clock));
         lines.0
     }
+}
+
+/// Clock of the local times of a reminder.
+#[derive(Debug, Clone, Copy)]
+enum Clock {
+    /// That of a zone, which each time names.
+    Fixed(Zone),
+    /// That of the user, which is in this zone now: times without a zone (RFC 5545 §3.3.5).
+    Floating(Zone),
 }
 
 /// Writes a complete calendar of the reminders.
 pub fn write(reminders: impl IntoIterator<Item = Exported>) -> String {
     let reminders: Vec<Exported> = reminders.into_iter().collect();
     // A series goes on after its start, at least until it was last changed.
-    let spans = reminders.iter().map(|reminder| {
+    let fixed = reminders.iter().filter(|reminder| !reminder.is_floating);
+    let spans = fixed.map(|reminder| {
         (reminder.time_zone.clone(), reminder.date, reminder.date.max(reminder.updated_at))
     });
     let calendar = Calendar::new(spans);
@@ -115,21 +128,22 @@ fn zone_at(name: &str, date: DateTime<Utc>) -> Zone {
     if (1..=9999).contains(&zone.wall_clock(date).year()) { zone } else { Zone::UTC }
 }
 
-fn event(lines: &mut Lines, reminder: &Exported, zone: Zone) {
+fn event(lines: &mut Lines, reminder: &Exported, clock: Clock) {
+    let (Clock::Fixed(zone) | Clock::Floating(zone)) = clock;
     lines.property("UID", &[], format!("{}{OWN_DOMAIN}", reminder.id));
     lines.property("DTSTAMP", &[], utc(reminder.updated_at));
     lines.property("CREATED", &[], utc(reminder.created_at));
     lines.property("LAST-MODIFIED", &[], utc(reminder.updated_at));
     lines.property("SEQUENCE", &[], (reminder.version - 1).max(0).to_string());
-    time(lines, "DTSTART", zone.wall_clock(reminder.date), zone);
+    time(lines, "DTSTART", zone.wall_clock(reminder.date), clock);
     if let Some(recurrence) = &reminder.recurrence {
         let rule = recurrence.rrule.trim();
         lines.property("RRULE", &[], rule.strip_prefix("RRULE:").unwrap_or(rule));
         for exdate in &recurrence.exdates {
-            listed_date(lines, "EXDATE", exdate, zone);
+            listed_date(lines, "EXDATE", exdate, clock);
         }
         for rdate in &recurrence.rdates {
-            listed_date(lines, "RDATE", rdate, zone);
+            listed_date(lines, "RDATE", rdate, clock);
         }
     }
     let summary = reminder.title.clone().unwrap_or_else(|| summary_of(&reminder.message));
@@ -162,7 +176,7 @@ fn summary_of(message: &str) -> String {
 }
 
 /// Writes an exclusion; a text in none of the forms of a reminder is left out.
-fn listed_date(lines: &mut Lines, name: &str, text: &str, zone: Zone) {
+fn listed_date(lines: &mut Lines, name: &str, text: &str, clock: Clock) {
     let local = |form| NaiveDateTime::parse_from_str(text, form).ok();
     if let Ok(at) = DateTime::parse_from_rfc3339(text) {
         lines.property(name, &[], utc(at.to_utc()));
@@ -171,15 +185,17 @@ fn listed_date(lines: &mut Lines, name: &str, text: &str, zone: Zone) {
     } else if let Some(local) =
         ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M"].into_iter().find_map(local)
     {
-        time(lines, name, local, zone);
+        time(lines, name, local, clock);
     }
 }
 
-fn time(lines: &mut Lines, name: &str, local: NaiveDateTime, zone: Zone) {
-    if zone == Zone::UTC {
-        lines.property(name, &[], format!("{}Z", basic(local)));
-    } else {
-        lines.property(name, &[("TZID", zone.name())], basic(local));
+fn time(lines: &mut Lines, name: &str, local: NaiveDateTime, clock: Clock) {
+    match clock {
+        Clock::Floating(_) => lines.property(name, &[], basic(local)),
+        Clock::Fixed(zone) if zone == Zone::UTC => {
+            lines.property(name, &[], format!("{}Z", basic(local)));
+        }
+        Clock::Fixed(zone) => lines.property(name, &[("TZID", zone.name())], basic(local)),
     }
 }
 

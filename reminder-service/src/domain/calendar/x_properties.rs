@@ -15,6 +15,8 @@ pub(super) const PREFIX: &str = "X-REMINDER-";
 /// Marks a summary that was derived from the message: the reminder has no title.
 pub(super) const NO_TITLE: &str = "X-REMINDER-NO-TITLE";
 
+/// Marks a reminder that follows the zone of its user.
+const FLOATING: &str = "X-REMINDER-FLOATING";
 const DATE: &str = "X-REMINDER-DATE";
 const GAP: &str = "X-REMINDER-GAP";
 const FOLD: &str = "X-REMINDER-FOLD";
@@ -36,6 +38,9 @@ pub(super) fn properties(reminder: &Exported) -> Vec<(&'static str, String)> {
     if let Some(recurrence) = &reminder.recurrence {
         properties.extend([(GAP, recurrence.gap.to_string()), (FOLD, recurrence.fold.to_string())]);
     }
+    if reminder.is_floating {
+        properties.push((FLOATING, "TRUE".to_owned()));
+    }
     if reminder.title.is_none() {
         properties.push((NO_TITLE, "TRUE".to_owned()));
     }
@@ -50,6 +55,12 @@ pub(super) fn properties(reminder: &Exported) -> Vec<(&'static str, String)> {
 /// Returns `true` if this service exported the component.
 pub(super) fn are_present(component: &Component) -> bool {
     component.properties.iter().any(|property| property.name.starts_with(PREFIX))
+}
+
+/// Returns `true` if the component is a floating reminder.
+pub(super) fn is_floating(component: &Component) -> bool {
+    let value = component.one(FLOATING).map(|property| property.value.trim());
+    value.is_some_and(|value| value.eq_ignore_ascii_case("TRUE"))
 }
 
 /// Sets the fields of an entry from these properties. A property that cannot be read is left out

@@ -15,7 +15,10 @@ use std::{
 
 use time_zone::Zone;
 
-use super::{BoundedList, Note, component::Component, property::Property, shown, times::Stamp};
+use super::{
+    BoundedList, Note, component::Component, property::Property, read::Defaults, shown,
+    times::Stamp, x_properties,
+};
 use alike::Years;
 pub(super) use definition::Definition;
 pub(super) use work::Work;
@@ -40,6 +43,10 @@ pub(super) struct Zones<'a> {
     /// Zone of the calendar (`X-WR-TIMEZONE`).
     calendar: Option<Zone>,
     default: Zone,
+    /// Zone of the user; `None` if it is not known.
+    user: Option<Zone>,
+    /// `true` if `default` is that of the user.
+    is_floating: bool,
     /// Zones that its VTIMEZONEs name as their location, by `TZID` in lower case.
     located: HashMap<String, Zone>,
     /// Definitions of the zones that have no known name, by `TZID` in lower case.
@@ -64,6 +71,10 @@ pub(super) struct EntryZones<'a> {
     /// Zone of the calendar (`X-WR-TIMEZONE`).
     pub(super) calendar: Option<Zone>,
     default: Zone,
+    /// `true` if times without a zone are in that of the user.
+    pub(super) is_floating: bool,
+    /// `false` if such times cannot be read, because the zone is not known.
+    pub(super) is_known: bool,
     located: &'a HashMap<String, Zone>,
     /// Zones that have no known name, by `TZID` in lower case.
     defined: HashMap<String, Named>,
@@ -80,16 +91,19 @@ pub(super) enum Named {
 }
 
 impl<'a> Zones<'a> {
-    /// The zones of a calendar; `default` applies to times without a zone.
+    /// The zones of a calendar; that of `defaults` applies to times without a zone.
     pub(super) fn of(
         calendar: &Component,
-        default: Zone,
+        defaults: &Defaults,
         work: &'a Work,
         notes: &mut BoundedList<Note>,
     ) -> Self {
+        let default = defaults.zone;
         let mut zones = Self {
             calendar: None,
             default,
+            user: defaults.user,
+            is_floating: defaults.is_floating,
             located: HashMap::new(),
             defined: HashMap::new(),
             alike: RefCell::default(),
@@ -155,7 +169,14 @@ impl<'a> Zones<'a> {
             }
         }
         let Self { calendar, default, work, .. } = *self;
-        EntryZones { calendar, default, located: &self.located, defined, work }
+        let (located, is_known) = (&self.located, true);
+        let is_floating = self.is_floating && calendar.is_none();
+        let zones = EntryZones { calendar, default, is_floating, is_known, located, defined, work };
+        if !x_properties::is_floating(component) {
+            return zones;
+        }
+        let (default, is_known) = (self.user.unwrap_or(Zone::UTC), self.user.is_some());
+        EntryZones { calendar: None, default, is_floating: true, is_known, ..zones }
     }
 
     /// Returns `true` if a name is not known, and may have another meaning.

@@ -34,6 +34,12 @@ pub enum InvalidDueDate {
          time"
     )]
     StartInGap(&'static str),
+    /// The zone of the user's preferences is asked for, and is not known.
+    #[error(
+        "timeZone: cannot be user here, because the time zone of your preferences is not known; \
+         give the IANA name of a zone"
+    )]
+    NoUserZone,
     /// RFC 3339 cannot express the instant.
     #[error("date: must be in the years 1 to 9999 in UTC")]
     OutOfYears,

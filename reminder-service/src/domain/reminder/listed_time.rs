@@ -49,6 +49,15 @@ pub(super) fn means_only(text: &str, at: DateTime<Utc>, zone: Zone) -> bool {
     !matches!(ListedTime::read(text), Some(ListedTime::Day(_))) && means(text, at, zone)
 }
 
+/// The entry that means an occurrence by the wall clock, where another one means it by its instant.
+/// Other entries stay.
+pub(super) fn by_wall_clock(text: &str, zone: Zone) -> String {
+    match ListedTime::read(text) {
+        Some(ListedTime::Instant(at)) => zone.wall_clock(at).format(LOCAL).to_string(),
+        _ => text.to_owned(),
+    }
+}
+
 /// The entry that means the time of another one, later by a difference of wall clocks; a day moves
 /// by the whole days. `None` if there is no such time.
 pub(super) fn shifted(text: &str, by: TimeDelta, zone: Zone) -> Option<String> {

@@ -113,7 +113,7 @@ impl Reminder {
     }
 
     /// Keeps the texts of occurrences whose wall-clock times stay the same in another zone.
-    fn move_texts_from(&mut self, before: TimeZone) {
+    pub(super) fn move_texts_from(&mut self, before: TimeZone) {
         let (before, zone) = (Zone::from(before), Zone::from(self.details.schedule.time_zone));
         if before.name() == zone.name() {
             return;

@@ -27,10 +27,7 @@ pub struct Schedule {
 
 impl PartialEq for Schedule {
     fn eq(&self, other: &Self) -> bool {
-        self.date == other.date
-            && self.time_zone == other.time_zone
-            && self.offsets == other.offsets
-            && self.recurrence == other.recurrence
+        self.time_zone == other.time_zone && self.has_times_of(other)
     }
 }
 
@@ -103,6 +100,16 @@ impl Schedule {
             schedule: OnceLock::new(),
             last_at: OnceLock::new(),
         }
+    }
+
+    /// Returns `true` if another schedule yields the same times, even if one of both follows the
+    /// zone of its user and the other does not.
+    #[must_use]
+    pub fn has_times_of(&self, other: &Self) -> bool {
+        self.date == other.date
+            && self.time_zone.name() == other.time_zone.name()
+            && self.offsets == other.offsets
+            && self.recurrence == other.recurrence
     }
 
     /// Due time on the wall clock of the time zone.
@@ -236,35 +243,60 @@ impl NotifyOffsets {
     }
 }
 
-/// An IANA time zone.
+/// An IANA time zone: a fixed one, or the present one of a user, which the reminder follows.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct TimeZone(Zone);
+pub struct TimeZone {
+    zone: Zone,
+    is_floating: bool,
+}
 
 impl TimeZone {
-    /// The zone with an IANA name.
+    /// Word in place of an IANA name for the zone of the user's preferences.
+    pub const USER: &'static str = "user";
+
+    /// The fixed zone with an IANA name.
     ///
     /// # Errors
     /// If there is no such zone.
     pub fn parse(name: &str) -> Result<Self, InvalidField> {
-        let zone = Zone::parse(name).map(Self);
+        let zone = Zone::parse(name).map(|zone| Self { zone, is_floating: false });
         zone.map_err(|_| {
             InvalidField::new(
                 "timeZone",
-                "must be the IANA name of a time zone, such as Europe/Berlin",
+                "must be the IANA name of a time zone, such as Europe/Berlin, or user for the one \
+                 of your preferences",
             )
         })
+    }
+
+    /// The zone as the present one of a user if `is_floating`, and as a fixed one otherwise.
+    #[must_use]
+    pub const fn with_floating(self, is_floating: bool) -> Self {
+        Self { is_floating, ..self }
+    }
+
+    /// Returns `true` if the reminder follows the zone of its user.
+    #[must_use]
+    pub const fn is_floating(self) -> bool {
+        self.is_floating
     }
 
     /// IANA name.
     #[must_use]
     pub fn name(self) -> &'static str {
-        self.0.name()
+        self.zone.name()
+    }
+
+    /// Value of the field `timeZone`: `user`, or the IANA name.
+    #[must_use]
+    pub fn shown(self) -> &'static str {
+        if self.is_floating { Self::USER } else { self.name() }
     }
 }
 
 impl From<TimeZone> for Zone {
     fn from(zone: TimeZone) -> Self {
-        zone.0
+        zone.zone
     }
 }
 

@@ -16,7 +16,7 @@ use super::{NotifyOffset, channels, expires_after, notify_offsets, rule};
 use crate::{
     domain::reminder::{
         Details, GivenTime, InvalidDueDate, Link, Locale, Message, Pairs, Recurrence as Rule,
-        Schedule, TimeZone, Title, check_is_recurring,
+        Schedule, TimeZone, Title, UserZone, check_is_recurring,
     },
     routes::examples,
 };
@@ -37,8 +37,9 @@ pub(in crate::routes) struct NewReminder {
         pattern = r"^\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)?)?$",
     )]
     date: Option<String>,
-    /// IANA time zone of local times. By default it is the `timeZone` of the caller's preferences
-    /// if `date` has no offset, and UTC otherwise.
+    /// IANA time zone of local times, or `user` for the one of the caller's preferences: the
+    /// reminder keeps its wall-clock time when that changes. By default it is the `timeZone` of the
+    /// preferences at the time of the call if `date` has no offset, and UTC otherwise.
     time_zone: Option<String>,
     /// Must be `true` exactly if there is a `recurrence`.
     is_recurring: Option<bool>,
@@ -91,18 +92,18 @@ pub(in crate::routes) struct NewReminder {
 }
 
 impl NewReminder {
-    /// Checks the fields; `faults` are those of fields that could not be parsed. `default_zone` is
-    /// the zone of a local due date if the body names none.
+    /// Checks the fields; `faults` are those of fields that could not be parsed. `user_zone` is the
+    /// zone of a local due date if the body names none.
     ///
     /// # Errors
     /// The faults of all fields.
     pub(in crate::routes) fn details(
         self,
         faults: Vec<FieldFault>,
-        default_zone: Option<TimeZone>,
+        user_zone: UserZone,
     ) -> Result<Details, ApiError> {
         let mut faults = Faults::begin(faults);
-        let details = self.parsed(&mut faults, default_zone);
+        let details = self.parsed(&mut faults, user_zone);
         if let Some(details) = &details {
             faults.take(details.schedule.check_fires());
         }
@@ -117,10 +118,11 @@ impl NewReminder {
         self.recurrence.is_some()
     }
 
-    /// Returns `true` if the due date is a local time, and the body names no zone.
+    /// Returns `true` if the body names the zone of the user, or no zone for a local time.
     pub(in crate::routes) fn needs_zone(&self) -> bool {
         let date = self.date.as_deref().map(|date| GivenTime::parse("date", date));
-        self.time_zone.is_none() && matches!(date, Some(Ok(GivenTime::Local(_))))
+        let is_local = matches!(date, Some(Ok(GivenTime::Local(_))));
+        self.time_zone.as_deref().map_or(is_local, |zone| zone == TimeZone::USER)
     }
 
     /// Checks the fields and returns the schedule; `message` is optional.
@@ -130,19 +132,20 @@ impl NewReminder {
     pub(in crate::routes) fn schedule(
         mut self,
         faults: Vec<FieldFault>,
-        default_zone: Option<TimeZone>,
+        user_zone: UserZone,
     ) -> Result<Schedule, ApiError> {
         self.message.get_or_insert_with(|| "preview".to_owned());
         let mut faults = Faults::begin(faults);
-        let details = self.parsed(&mut faults, default_zone);
+        let details = self.parsed(&mut faults, user_zone);
         Ok(faults.or(details)?.schedule)
     }
 
-    fn parsed(self, faults: &mut Faults, default_zone: Option<TimeZone>) -> Option<Details> {
-        let default_zone = default_zone.filter(|_| self.needs_zone());
+    fn parsed(self, faults: &mut Faults, user_zone: UserZone) -> Option<Details> {
+        let default_zone = user_zone.named().filter(|_| self.needs_zone());
         let date = faults.required("date", self.date);
         let date = date.and_then(|date| faults.take(GivenTime::parse("date", &date)));
-        let time_zone = faults.take(self.time_zone.as_deref().map(TimeZone::parse).transpose());
+        let time_zone = self.time_zone.as_deref().map(|given| user_zone.resolve(given));
+        let time_zone = faults.take(time_zone.transpose());
         let time_zone = time_zone.map(|named| named.or(default_zone));
         let offsets = faults.take(notify_offsets(self.notify_offset, self.notify_offsets));
         let message = faults.required("message", self.message);

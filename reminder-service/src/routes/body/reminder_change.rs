@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 use super::{NotifyOffset, channels, expires_after, notify_offsets, rule};
 use crate::{
     domain::reminder::{
-        Change, GivenTime, InvalidField, Link, Locale, Message, Pairs, TimeZone, Title,
+        Change, GivenTime, InvalidField, Link, Locale, Message, Pairs, TimeZone, Title, UserZone,
         check_is_recurring,
     },
     routes::examples,
@@ -36,8 +36,9 @@ pub(in crate::routes) struct ReminderChange {
         pattern = r"^\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)?)?$",
     )]
     date: Option<String>,
-    /// IANA time zone of local times. Without a `date`, the reminder keeps its wall-clock time and
-    /// moves to another instant.
+    /// IANA time zone of local times, or `user` for the one of the caller's preferences, which the
+    /// reminder then follows. Without a `date`, the reminder keeps its wall-clock time and moves to
+    /// another instant.
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = String, required = false)]
     time_zone: Option<String>,
@@ -115,11 +116,20 @@ pub(in crate::routes) struct ReminderChange {
 }
 
 impl ReminderChange {
+    /// Returns `true` if the body names the zone of the user.
+    pub(in crate::routes) fn needs_zone(&self) -> bool {
+        self.time_zone.as_deref() == Some(TimeZone::USER)
+    }
+
     /// Checks the fields; `faults` are those of fields that could not be parsed.
     ///
     /// # Errors
     /// If there is no field; the faults of all fields.
-    pub(in crate::routes) fn change(self, faults: Vec<FieldFault>) -> Result<Change, ApiError> {
+    pub(in crate::routes) fn change(
+        self,
+        faults: Vec<FieldFault>,
+        user_zone: UserZone,
+    ) -> Result<Change, ApiError> {
         if faults.is_empty() && self == Self::default() {
             return Err(ApiError::field(
                 Reason::InvalidRequest,
@@ -128,14 +138,15 @@ impl ReminderChange {
             ));
         }
         let mut faults = Faults::begin(faults);
-        let change = self.parsed(&mut faults);
+        let change = self.parsed(&mut faults, user_zone);
         faults.or(change)
     }
 
-    fn parsed(self, faults: &mut Faults) -> Option<Change> {
+    fn parsed(self, faults: &mut Faults, user_zone: UserZone) -> Option<Change> {
         let date = self.date.as_deref().map(|text| GivenTime::parse("date", text)).transpose();
         let date = faults.take(date);
-        let time_zone = faults.take(self.time_zone.as_deref().map(TimeZone::parse).transpose());
+        let time_zone = self.time_zone.as_deref().map(|given| user_zone.resolve(given)).transpose();
+        let time_zone = faults.take(time_zone);
         let offsets = faults.take(notify_offsets(self.notify_offset, self.notify_offsets));
         let channels = channels(faults, self.notify_type, self.channels);
         let title = faults.take(optional(self.title, Title::parse));

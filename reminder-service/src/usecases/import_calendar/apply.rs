@@ -79,7 +79,12 @@ impl Changes {
                 let event = events::updated(origin, &after)?;
                 let message = Unstamped::of(&event)?;
                 let id = after.id;
-                self.updates.push(ChangedReminder { reminder: *after, is_rescheduled, message });
+                self.updates.push(ChangedReminder {
+                    reminder: *after,
+                    is_rescheduled,
+                    condition: None,
+                    message,
+                });
                 Ok(Step::Update(id))
             }
         }

@@ -87,7 +87,7 @@ impl ImportedEntry {
             return Ok(Action::Keep { id: before.id, reason: None });
         }
         caller.check_channels(&after.details.channels)?;
-        let is_rescheduled = after.details.schedule != before.details.schedule;
+        let is_rescheduled = !after.details.schedule.has_times_of(&before.details.schedule);
         if is_rescheduled {
             if after.details.schedule.status(now) == Status::Completed {
                 return Err(Error::NoDeliveryAhead);

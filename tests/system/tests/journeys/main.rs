@@ -8,6 +8,7 @@ mod changes;
 #[cfg(target_os = "linux")]
 mod connections;
 mod faults;
+mod floating;
 mod hostile;
 mod inbox;
 mod messages;

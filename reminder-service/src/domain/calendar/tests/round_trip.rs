@@ -13,6 +13,7 @@ pub(super) fn exported() -> Exported {
         updated_at: at("2026-04-02T07:00:00.5Z"),
         date: at("2026-05-01T08:00:00Z"),
         time_zone: "Europe/Berlin".to_owned(),
+        is_floating: false,
         recurrence: None,
         notify_offsets: vec![0],
         channels: vec![Channel::Push],
@@ -36,6 +37,7 @@ fn expected(reminder: &Exported) -> Entry {
         version: Version::default(),
         date: exported.date,
         time_zone: exported.time_zone,
+        is_floating: exported.is_floating,
         recurrence: exported.recurrence,
         notify_offsets: exported.notify_offsets,
         title: exported.title,
@@ -262,4 +264,38 @@ proptest! {
         let expected: Vec<_> = reminders.iter().map(expected).collect();
         prop_assert_eq!(read_back(&reminders), expected);
     }
+}
+
+#[test]
+fn reads_floating_reminder_in_zone_of_user() {
+    let floating = Exported {
+        is_floating: true,
+        recurrence: every("FREQ=DAILY", &["2026-05-02"]),
+        ..exported()
+    };
+    let file = write([floating.clone()]);
+    assert!(file.contains("DTSTART:20260501T100000\r\n"), "{file}");
+    assert!(!file.contains("TZID"), "{file}");
+    // Another product may have named a zone for the calendar.
+    let file = file.replace("VERSION:2.0", "VERSION:2.0\r\nX-WR-TIMEZONE:Europe/London");
+    let read_for = |user: Option<&str>| {
+        let user = user.map(|name| name.parse().expect("a zone"));
+        read(file.as_bytes(), Defaults { zone: default_zone(), user, ..Defaults::default() })
+    };
+    for (zone, date) in
+        [("Europe/Berlin", "2026-05-01T08:00:00Z"), ("Asia/Tokyo", "2026-05-01T01:00:00Z")]
+    {
+        let entries = read_for(Some(zone)).entries;
+        let entry =
+            expected(&Exported { date: at(date), time_zone: zone.to_owned(), ..floating.clone() });
+        let found: Vec<_> = entries
+            .into_iter()
+            .map(|entry| Entry { line: 0, version: Version::default(), ..entry })
+            .collect();
+        assert_eq!(found, [entry]);
+    }
+    let refused = read_for(None).refused;
+    assert!(refused[0].reason.contains("zone of your preferences"), "{refused:?}");
+    let digests = |zone| identities(&read_for(Some(zone)).entries)[0].digest;
+    assert_eq!(digests("Europe/Berlin"), digests("Asia/Tokyo"), "the wall clock is the same");
 }

@@ -9,7 +9,8 @@ use contract::Recurrence;
 use recurrence::{Fold, Gap, Rule, Series};
 use time_zone::{Instants, Zone};
 
-use super::recurring::{MAX_LISTED_DATES, local_time};
+/// Largest number of dates beside a rule.
+const MAX_DATES: usize = 1_000;
 
 /// Moves the start of a rule out of a gap. Returns the new start, whose rule has the same
 /// occurrences; `None` if the start stays, as it is in no gap, or the rule has no other instance.
@@ -23,7 +24,7 @@ pub(super) fn leave_gap(
     let is_rare = ["DAILY", "WEEKLY", "MONTHLY", "YEARLY"]
         .iter()
         .any(|frequency| has_part(&recurrence.rrule, "FREQ", frequency));
-    if !is_in_gap(start) || !is_rare || recurrence.rdates.len() >= MAX_LISTED_DATES {
+    if !is_in_gap(start) || !is_rare || recurrence.rdates.len() >= MAX_DATES {
         return None;
     }
     let rule = Rule {
@@ -41,7 +42,7 @@ pub(super) fn leave_gap(
     }
     if series.contains(start.and_utc()) {
         recurrence.rrule = counted_down(&recurrence.rrule);
-        recurrence.rdates.push(local_time(start));
+        recurrence.rdates.push(start.format("%Y-%m-%dT%H:%M:%S").to_string());
     }
     zone.instant(next)
 }
