@@ -1,5 +1,6 @@
 //! `GET /notifications`.
 
+use chrono::Utc;
 use contract::{Channel, EventType, Reason};
 use serde_json::{Value, json};
 
@@ -86,6 +87,29 @@ async fn pages_through_each_delivery_once() {
     newest_first.sort_unstable_by(|a, b| b.cmp(a));
     newest_first.dedup();
     assert_eq!((seen.len(), &seen), (5, &newest_first));
+}
+
+/// Case P5.
+#[tokio::test]
+async fn pages_through_deliveries_of_one_second_p5() {
+    let service = TestService::start().await;
+    let now = Utc::now();
+    let dues: Vec<_> = (0..9).map(|_| DueOccurrence::at("ada", &[Channel::Push], now)).collect();
+    service.publish(&dues.iter().map(DueOccurrence::message).collect::<Vec<_>>()).await;
+    for due in &dues {
+        service.wait_for_state(due, Channel::Push, "suppressed").await;
+    }
+    let (mut seen, mut path) = (Vec::new(), "/notifications?limit=4".to_owned());
+    loop {
+        let page = service.user("ada").get(&path).await.expect(200).body;
+        seen.extend(occurrences(&page).into_iter().map(str::to_owned));
+        let Some(cursor) = page["nextCursor"].as_str() else { break };
+        path = format!("/notifications?limit=4&cursor={cursor}");
+    }
+    let mut published: Vec<_> = dues.iter().map(|due| due.id().simple().to_string()).collect();
+    seen.sort_unstable();
+    published.sort_unstable();
+    assert_eq!(seen, published);
 }
 
 #[tokio::test]

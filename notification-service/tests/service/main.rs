@@ -21,6 +21,7 @@ mod openapi;
 mod outcomes;
 mod preferences;
 mod query_plans;
+mod quiet_hours;
 mod reconcile;
 mod retention;
 mod revisions;

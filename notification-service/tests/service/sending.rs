@@ -81,6 +81,23 @@ async fn writes_date_of_reminder_sent_a_day_ahead() {
     assert_eq!(push.body.as_deref(), Some(when));
 }
 
+/// Case F2. As FCM does, the sandbox refuses a link that is not https.
+#[tokio::test]
+async fn sends_url_of_any_scheme_to_browser_f2() {
+    let service = TestService::start().await;
+    service.register_device_of_type("ada", "token-1", "web").await;
+    for url in ["http://example.com/a", "HTTPS://EXAMPLE.com/b"] {
+        let mut due = DueOccurrence::now("ada", &[Channel::Push]);
+        due.send.content.url = Some(url.to_owned());
+        service.publish(&[due.message()]).await;
+        service.wait_for_state(&due, Channel::Push, "sent").await;
+    }
+    let pushes = service.pushes("token-1");
+    let urls: Vec<_> =
+        pushes.iter().filter_map(|message| message.push()?.data.get("url")).collect();
+    assert_eq!(urls, ["http://example.com/a", "HTTPS://EXAMPLE.com/b"]);
+}
+
 #[tokio::test]
 async fn sends_once_when_copies_are_shuffled() {
     let service = TestService::start().await;

@@ -5,7 +5,7 @@ use contract::Channel;
 use serde_json::{Value, json};
 use support::http::Answer;
 
-use crate::test_service::TestService;
+use crate::test_service::{DueOccurrence, TestService};
 
 fn refused(answer: Answer, case: &str) {
     assert!((400..500).contains(&answer.status), "{case}: {} {}", answer.status, answer.body);
@@ -20,6 +20,7 @@ fn each_text_with(body: &Value, inserted: &str) -> Vec<String> {
     ends.map(|end| format!("{}{inserted}{}", &text[..end], &text[end..])).collect()
 }
 
+/// Case P1.
 #[tokio::test]
 async fn refuses_texts_that_cannot_be_stored() {
     let service = TestService::start().await;
@@ -44,6 +45,7 @@ async fn refuses_texts_that_cannot_be_stored() {
     service.register_device("ada", "token-2").await;
 }
 
+/// Case P1.
 #[tokio::test]
 async fn refuses_paths_and_queries_that_cannot_be_stored() {
     let service = TestService::start().await;
@@ -90,4 +92,25 @@ async fn fails_only_email_when_local_part_is_not_ascii() {
     let mails = service.sandbox.captured();
     let mut mails = mails.iter().filter_map(|captured| captured.email());
     assert!(mails.all(|email| email.to == ["ada@example.com"]));
+}
+
+/// Case M2.
+#[tokio::test]
+async fn fails_only_email_when_address_is_not_ascii_m2() {
+    let service = TestService::start().await;
+    service.register_device("jesús", "token-1").await;
+    let address = Some("jesús.dan@example.com".to_owned());
+    let channels = [Channel::Email, Channel::Push];
+    let jesus = DueOccurrence { email: address, ..DueOccurrence::now("jesús", &channels) };
+    service.publish(&[jesus.message()]).await;
+    let ada = service.publish_due("ada", &[Channel::Email]).await;
+
+    service.wait_for_state(&jesus, Channel::Push, "sent").await;
+    let (reason, _) = service.wait_for_state(&jesus, Channel::Email, "failed").await;
+    assert_eq!(reason.as_deref(), Some("LOCAL_PART_NOT_ASCII"));
+    service.wait_for_state(&ada, Channel::Email, "sent").await;
+    let captured = service.sandbox.captured();
+    let mails: Vec<_> = captured.iter().filter_map(|captured| captured.email()).collect();
+    assert_eq!(mails.len(), 1);
+    assert_eq!(mails[0].to, ["ada@example.com"]);
 }

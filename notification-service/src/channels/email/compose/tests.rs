@@ -1,5 +1,5 @@
 use super::*;
-use mail_parser::{MessageParser, MimeHeaders};
+use mail_parser::{Encoding, MessageParser, MimeHeaders};
 use proptest::prelude::*;
 
 fn composer(unsubscribe_url: Option<&str>) -> Composer {
@@ -196,4 +196,33 @@ fn keeps_header_lines_short_when_text_is_long() {
             "{subject}"
         );
     }
+}
+
+/// Case M4.
+#[test]
+fn keeps_lines_short_and_text_whole_m4() {
+    let (letters, others, title) = ("ü".repeat(2_000), "x".repeat(2_000), "漢".repeat(200));
+    for message in [letters.as_str(), &others, "before\n.\nafter", "."] {
+        let raw = compose(&composer(None), &Email { title: Some(&title), message, ..email() });
+        assert!(longest_line(&raw) <= 998, "RFC 5322, section 2.1.1");
+        let mail = MessageParser::default().parse(&raw).unwrap();
+        let encoded = mail.parts.iter().filter(|part| part.encoding != Encoding::None);
+        for part in encoded {
+            let body = &raw[part.offset_body as usize..part.offset_end as usize];
+            assert!(longest_line(body) <= 76, "RFC 2045, section 6.7");
+        }
+        let source = str::from_utf8(&raw).unwrap();
+        let words = source.split_ascii_whitespace().filter(|word| word.starts_with("=?"));
+        assert!(words.clone().count() > 1 && words.clone().all(|word| word.len() <= 75));
+        assert_eq!(mail.subject(), Some(&*title));
+        let text = mail.body_text(0).unwrap().replace("\r\n", "\n");
+        assert!(text.lines().collect::<Vec<_>>().join("\n").contains(message), "{text}");
+        let html = mail.body_html(0).unwrap();
+        assert!(message.lines().all(|line| html.contains(line)), "{html}");
+    }
+}
+
+fn longest_line(source: &[u8]) -> usize {
+    let lines = source.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii_end);
+    lines.map(<[u8]>::len).max().unwrap_or_default()
 }

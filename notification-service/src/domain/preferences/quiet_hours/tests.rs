@@ -31,6 +31,43 @@ fn lasts_within_a_day() {
     assert_eq!(noon.until(at("2026-07-01T18:00:00Z")), None);
 }
 
+/// Case Q2.
+#[test]
+fn ends_on_next_morning_of_zone_q2() {
+    let now = at("2026-01-10T14:00:00Z");
+    for (zone, until) in [
+        // There it is 03:00, 00:00, 23:30 and 15:00.
+        ("Pacific/Auckland", Some("2026-01-10T18:00:00Z")),
+        ("Australia/Brisbane", Some("2026-01-10T21:00:00Z")),
+        ("Australia/Darwin", Some("2026-01-10T21:30:00Z")),
+        ("Europe/Berlin", None),
+    ] {
+        assert_eq!(quiet("21:00", "07:00", zone).until(now), until.map(at), "{zone}");
+    }
+}
+
+/// Case R11.
+#[test]
+fn reads_old_and_new_names_of_zones_r11() {
+    for (zone, until) in [
+        ("Europe/Kyiv", "2026-07-02T04:00:00Z"),
+        ("Europe/Kiev", "2026-07-02T04:00:00Z"),
+        ("Asia/Kolkata", "2026-07-02T01:30:00Z"),
+        ("Asia/Calcutta", "2026-07-02T01:30:00Z"),
+        ("America/Argentina/Buenos_Aires", "2026-07-02T10:00:00Z"),
+        ("America/Buenos_Aires", "2026-07-02T10:00:00Z"),
+        ("US/Pacific", "2026-07-02T14:00:00Z"),
+        ("America/Coyhaique", "2026-07-02T10:00:00Z"),
+        ("Asia/Saigon", "2026-07-02T00:00:00Z"),
+        ("Etc/GMT+5", "2026-07-02T12:00:00Z"),
+    ] {
+        let until = at(until);
+        let shortly_before = until - Duration::minutes(1);
+        assert_eq!(quiet("21:00", "07:00", zone).until(shortly_before), Some(until), "{zone}");
+        assert_eq!(quiet("21:00", "07:00", zone).until(until), None, "{zone}");
+    }
+}
+
 #[test]
 fn ends_by_new_offset_after_clock_change() {
     let night = quiet("22:00", "07:00", "Europe/Berlin");
