@@ -117,7 +117,8 @@ pub async fn list_due(
                        and ($5::timestamptz is null or date < $5))
                order by id desc offset $7 limit $8
            )
-           select id, date, time_zone, notify_offsets, recurrence as "recurrence: _",
+           select id, date, time_zone, is_floating, notify_offsets,
+               recurrence as "recurrence: _",
                acknowledged, acknowledged_at, snooze_date, snooze_until, late_dates,
                late_placed_at, paused_at,
                changed_occurrences as "changed_occurrences: _",

@@ -35,7 +35,8 @@ pub(super) fn read(
     };
     let (summary, description) = (value("SUMMARY"), value("DESCRIPTION"));
     // Texts that were exported here keep their white space.
-    let is_text = |(_, text): &(usize, String)| is_own || !text::is_blank(text);
+    let is_text =
+        |(_, text): &(usize, String)| !text.is_empty() && (is_own || !text::is_blank(text));
     let summary = summary.filter(is_text);
     let summary = summary.or_else(|| {
         let title = default_title(component, languages);
@@ -43,7 +44,7 @@ pub(super) fn read(
         left_out.push((component.line, text));
         Some((component.line, title.to_owned()))
     });
-    let description = description.filter(is_text).filter(|(_, text)| !text.is_empty());
+    let description = description.filter(is_text);
     let (line, message) = description.or_else(|| summary.clone()).unwrap_or_default();
     let message = if is_own { message } else { message.trim().to_owned() };
     let message = cut(message, MAX_MESSAGE).unwrap_or_else(|cut| {

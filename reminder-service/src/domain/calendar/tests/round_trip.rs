@@ -299,3 +299,12 @@ fn reads_floating_reminder_in_zone_of_user() {
     let digests = |zone| identities(&read_for(Some(zone)).entries)[0].digest;
     assert_eq!(digests("Europe/Berlin"), digests("Asia/Tokyo"), "the wall clock is the same");
 }
+
+/// Another program may remove the texts of an exported reminder.
+#[test]
+fn reads_own_entry_without_texts() {
+    let file = event(&["DTSTART:20960507T070000Z", "X-REMINDER-PRIORITY:high"]);
+    let entry = read_text(&file.replace("Something", "")).entries.remove(0);
+    assert_eq!(entry.title.as_ref(), Some(&entry.message));
+    assert!(entry.details().is_ok(), "{entry:?}");
+}
