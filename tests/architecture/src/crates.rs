@@ -20,7 +20,7 @@ const LAYERS: [(&str, &[&str]); 8] = [
         &["event-service", "notification-scheduler", "notification-service", "reminder-service"],
     ),
     ("suite", &["suite"]),
-    ("tests", &["architecture", "bench", "style", "support", "system"]),
+    ("tests", &["architecture", "bench", "fuzz", "style", "support", "system"]),
 ];
 
 /// Crates that depend on another one of their layer, in this direction only.
