@@ -42,6 +42,7 @@ async fn shows_timeline_in_order() {
     service.stop().await;
 }
 
+/// Case P1.
 #[tokio::test(flavor = "multi_thread")]
 async fn refuses_texts_that_cannot_be_stored() {
     let service = running_service().await;
@@ -51,6 +52,8 @@ async fn refuses_texts_that_cannot_be_stored() {
         ("/users/%FF/export", 400),
         ("/users/%00/export", 400),
         ("/events?userId=a%00b", 400),
+        ("/events?itemId=%00", 400),
+        ("/events?cursor=%00", 400),
         ("/events/stream?type=%00", 400),
     ] {
         assert_eq!(service.client.get(path).await.status, status, "{path}");
