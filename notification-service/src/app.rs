@@ -1,11 +1,13 @@
 //! The assembled service: its listeners, its background tasks, and the order in which it shuts
 //! down.
 
-use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
+mod topology;
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use axum::Router;
-use bus::{QueueSpec, SharedBus, Subscription, Topology};
+use bus::SharedBus;
 use chrono::TimeDelta;
 use db::pool_metrics;
 use rest::{ApiSettings, Authenticator, ExportLimit, api};
@@ -13,7 +15,6 @@ use service::{
     consumer::{self, ConsumerSettings, isolation::Isolation},
     http::{Listeners, ServerSettings, admin::Readiness, serve, serve_admin},
     outbox::{Relay, RelayHandle},
-    settings::BusConfig,
     shutdown::spawn_critical,
     startup::{Started, Startup},
     telemetry::describe_service,
@@ -21,6 +22,7 @@ use service::{
 use sqlx::PgPool;
 use tokio::{net::TcpListener, time::sleep};
 use tokio_util::sync::CancellationToken;
+use topology::{feedback_topology, topology};
 
 use crate::{
     Config,
@@ -44,8 +46,6 @@ const NAME: &str = "notification-service";
 /// Settings of its database sessions: a new plan for each execution. A plan that was made while the
 /// ledger was empty reads all of it once a burst has filled it.
 const SESSION: &[(&str, &str)] = &[("plan_cache_mode", "force_custom_plan")];
-/// Receipts of a message before it is dead-lettered.
-const MAX_RECEIVE_COUNT: u32 = 10;
 /// Most messages of one batch.
 const BATCH: usize = 500;
 /// Batches that are handled at the same time.
@@ -341,27 +341,6 @@ pub async fn migrate(config: &Config) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn topology(bus: &BusConfig) -> Topology {
-    let due = Subscription { topic: bus.notification_topic.clone(), filter: BTreeMap::new() };
-    let queue = QueueSpec {
-        queue: bus.notification_queue.clone(),
-        max_receive_count: MAX_RECEIVE_COUNT,
-        subscriptions: vec![due],
-    };
-    Topology { topics: vec![bus.event_topic.clone()], queues: vec![queue] }
-}
-
-/// Queue of SES's feedback, apart from the other topology: reminders are sent without it. The
-/// feedback comes from a topic of SES, to which the operator subscribes the queue.
-fn feedback_topology(queue: &str) -> Topology {
-    let queue = QueueSpec {
-        queue: queue.to_owned(),
-        max_receive_count: MAX_RECEIVE_COUNT,
-        subscriptions: Vec::new(),
-    };
-    Topology { topics: Vec::new(), queues: vec![queue] }
-}
-
 /// Waits until the feedback queue exists; returns `false` if the token was cancelled before.
 async fn feedback_queue_exists(bus: &SharedBus, queue: &str, shutdown: &CancellationToken) -> bool {
     while let Err(error) = bus.ensure(&feedback_topology(queue)).await {
@@ -375,37 +354,4 @@ async fn feedback_queue_exists(bus: &SharedBus, queue: &str, shutdown: &Cancella
         }
     }
     true
-}
-
-#[cfg(test)]
-mod tests {
-
-    use super::*;
-
-    fn feedback(variables: &[(&str, &str)]) -> Option<String> {
-        let env: BTreeMap<_, _> = variables
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-            .collect();
-        let bus = env_config::read(&env, |reader| BusConfig::read(reader, &[]))
-            .expect("a complete environment");
-        assert!(
-            topology(&bus)
-                .queues
-                .iter()
-                .all(|queue| Some(&queue.queue) != bus.ses_feedback_queue.as_ref())
-        );
-        bus.ses_feedback_queue
-    }
-
-    #[test]
-    fn consumes_feedback_from_configured_queue() {
-        assert_eq!(feedback(&[("BUS", "aws")]), None);
-        assert_eq!(
-            feedback(&[("BUS", "aws"), ("SES_FEEDBACK_QUEUE_URL", "feedback")]).as_deref(),
-            Some("feedback")
-        );
-        let own = feedback(&[("BUS", "postgres"), ("BUS_DATABASE_URL", "postgres://bus")]);
-        assert_eq!(own.as_deref(), Some("ses-feedback-queue"));
-    }
 }

@@ -77,8 +77,8 @@ pub struct AppState {
 )]
 struct Description;
 
-/// Returns the routes, with `GET /openapi.json` and `GET /docs`, which describe them, except the one
-/// of reminder-service, which needs an operator's token.
+/// Returns the routes, with `GET /openapi.json` and `GET /docs`, which describe them, except the
+/// one of reminder-service, which needs an operator's token.
 pub fn router(state: AppState, operators: Operators) -> Router {
     let (routes, openapi) = described();
     let internal = Router::new()

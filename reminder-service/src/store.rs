@@ -41,9 +41,9 @@ pub use zone_feed::{FeedLease, floating_elsewhere, hold_feed, lease_feed, users_
 /// The migrations of the reminders database.
 pub static MIGRATOR: Migrator = sqlx::migrate!();
 
-/// Planner settings of this service's sessions: a statement is planned once for each connection. All
-/// of them find their rows by a key or by the index of a user, whatever their values, and planning
-/// a list anew took as long as half of its execution.
+/// Planner settings of this service's sessions: a statement is planned once for each connection.
+/// All of them find their rows by a key or by the index of a user, whatever their values, and
+/// planning a list anew took as long as half of its execution.
 pub const SESSION: &[(&str, &str)] = &[("plan_cache_mode", "force_generic_plan"), ("jit", "off")];
 
 /// Returns the time of the database.

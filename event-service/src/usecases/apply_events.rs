@@ -15,13 +15,14 @@ use sqlx::{PgConnection, PgPool};
 use tokio::sync::Notify;
 
 use super::{
-    Error, change_notifications,
+    Error,
+    change_notifications::{self, Changed},
     record_erasures::{self, Remaining},
     record_outcomes,
 };
 use crate::{
     domain::incoming::{Effect, Incoming},
-    store::catalogue,
+    store::{catalogue, occurrences},
 };
 
 /// Applies events, each once however often it arrives.
@@ -45,9 +46,14 @@ impl Attempt for ApplyEvents {
             record_erasures::record(&mut transaction, incoming).await?;
         let incoming = record_outcomes::drop_known(&mut transaction, incoming).await?;
         let new = add_to_catalogue(&mut transaction, &incoming).await?;
-        let messages = change_notifications::change(&mut transaction, &new).await?;
+        let Changed { messages, is_due_soon } =
+            change_notifications::change(&mut transaction, &new).await?;
         record_outcomes::count(&mut transaction, &new).await?;
         outbox::insert(&mut *transaction, &messages).await?;
+        if is_due_soon {
+            // The last statement, as others may wait for its row lock.
+            occurrences::wake_schedulers(&mut transaction).await?;
+        }
         transaction.commit().await?;
         if is_recorded {
             self.erasure_recorded.notify_one();

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 use contract::Envelope;
 use db::wake::LONGEST_SLEEP;
 use service::outbox::OutboxMessage;
@@ -30,14 +30,23 @@ const NEAR_FUTURE: TimeDelta = TimeDelta::seconds(2 * LONGEST_SLEEP.as_secs().ca
 /// Changes of a batch by notification: its source and the changes.
 type Items<'a> = BTreeMap<Uuid, (Source, Vec<(&'a Envelope, &'a Change)>)>;
 
-/// Applies the changes of notifications among new events; returns the messages to publish.
+/// Result of a change.
+#[derive(Debug, Default)]
+pub(super) struct Changed {
+    /// Messages to publish.
+    pub(super) messages: Vec<OutboxMessage>,
+    /// `true` if an occurrence is due soon, so that schedulers must not sleep.
+    pub(super) is_due_soon: bool,
+}
+
+/// Applies the changes of notifications among new events.
 pub(super) async fn change(
     connection: &mut PgConnection,
     new: &[&Incoming],
-) -> Result<Vec<OutboxMessage>, Error> {
+) -> Result<Changed, Error> {
     let items = items(new);
     if items.is_empty() {
-        return Ok(Vec::new());
+        return Ok(Changed::default());
     }
     let ids: Vec<Uuid> = items.keys().copied().collect();
     let (known, now) = notification_versions::lock(connection, &ids).await?;
@@ -55,7 +64,10 @@ pub(super) async fn change(
     }
     // If its version is newer, nothing is to be done.
     changes.retain(|changed| upserted.written.contains(&changed.id));
-    change_occurrences(connection, &changes, &upserted.replaced, now).await?;
+    let planned = OccurrenceChanges::of(&changes);
+    change_occurrences(connection, &planned, &upserted.replaced).await?;
+    let mut required = planned.required.values();
+    let is_due_soon = required.any(|occurrence| occurrence.due_at < now + NEAR_FUTURE);
     let messages =
         revision_commands(&changes).iter().map(OutboxMessage::of).collect::<Result<Vec<_>, _>>()?;
     commands::insert(connection, &messages).await?;
@@ -65,7 +77,7 @@ pub(super) async fn change(
             messages.push(OutboxMessage::of(&event)?);
         }
     }
-    Ok(messages)
+    Ok(Changed { messages, is_due_soon })
 }
 
 /// Groups the changes of notifications by notification.
@@ -84,18 +96,13 @@ fn items<'a>(new: &[&'a Incoming]) -> Items<'a> {
 /// pending again. Released occurrences and those with an outcome stay unchanged.
 async fn change_occurrences(
     connection: &mut PgConnection,
-    changes: &[ChangedNotification<'_>],
+    planned: &OccurrenceChanges,
     replaced: &[Uuid],
-    now: DateTime<Utc>,
 ) -> Result<(), sqlx::Error> {
-    let planned = OccurrenceChanges::of(changes);
     if !replaced.is_empty() {
         let remaining = planned.remaining();
         occurrences::cancel(connection, replaced, &remaining, &planned.reasons).await?;
     }
     occurrences::create(connection, &planned.required).await?;
-    if planned.required.values().any(|occurrence| occurrence.due_at < now + NEAR_FUTURE) {
-        occurrences::wake_schedulers(connection).await?;
-    }
     occurrences::adjust(connection, &planned.kept).await
 }

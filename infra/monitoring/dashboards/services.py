@@ -190,6 +190,12 @@ def _reminder_service():
                     outcomes,
                     about="Reminders are shown without lastOutcome while these fail.",
                 ),
+                series(
+                    "Age of the changes of zones",
+                    [(f"max({selector('reminders_zone_changes_age_seconds')})", "age")],
+                    "s",
+                    about="Floating reminders follow a change of a user's zone this late.",
+                ),
             ],
         )
     ]

@@ -56,10 +56,10 @@ async fn wait(backoff: Duration, pause: Duration, written: &Notify, shutdown: &C
     tokio::select! { () = all => {} () = shutdown.cancelled() => {} }
 }
 
-/// Returns the pause after a pass. A topic that takes long to answer does not lengthen it: commands
-/// that it refused have the pause of the back-off.
+/// Returns the pause after a pass; none if there were commands, as there may be more, and those
+/// that the topic refused have the pause of the back-off.
 fn pause_after(pass: Pass, is_listening: bool) -> Duration {
-    if pass.accepted > 0 {
+    if pass.claimed > 0 {
         return Duration::ZERO;
     }
     let interval = if is_listening { LISTENING_INTERVAL } else { POLL_INTERVAL };
@@ -72,9 +72,9 @@ mod tests {
 
     #[test]
     fn pauses_by_duration_of_query() {
-        let pause = |accepted, milliseconds, is_listening| {
+        let pause = |claimed, milliseconds, is_listening| {
             let query_time = Duration::from_millis(milliseconds);
-            pause_after(Pass { accepted, query_time }, is_listening).as_millis()
+            pause_after(Pass { claimed, query_time }, is_listening).as_millis()
         };
         assert_eq!(
             (pause(0, 1, false), pause(0, 400, false), pause(1, 400, false)),

@@ -92,8 +92,15 @@ impl Scheduler {
         let sleeper = Arc::new(Sleeper::new(pool.clone(), listener));
         let due = DueOccurrences::new(pool.clone(), lease);
         let claimer = BatchClaimer::new(due, batch, Arc::clone(&limits), Arc::clone(&backoff));
-        let releaser =
-            Releaser::new(pool, bus, topic, lease, Arc::clone(&backoff), Arc::clone(&limits));
+        let releaser = Releaser::new(
+            pool,
+            bus,
+            topic,
+            lease,
+            Arc::clone(&backoff),
+            Arc::clone(&limits),
+            Arc::clone(&sleeper),
+        );
         Self {
             claimer: Arc::new(claimer),
             releaser: Arc::new(releaser),

@@ -31,8 +31,8 @@ pub(crate) struct CommandPublisher {
 /// Result of one pass over the commands.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Pass {
-    /// Number of commands that the topic accepted.
-    pub(crate) accepted: usize,
+    /// Number of commands that were claimed, accepted by the topic or not.
+    pub(crate) claimed: usize,
     /// Duration of the query for commands, without the publish.
     pub(crate) query_time: Duration,
 }
@@ -50,17 +50,17 @@ impl CommandPublisher {
             .map_err(Error::of("claim commands"))?;
         let query_time = began.elapsed();
         let (ids, messages): (Vec<Uuid>, Vec<Message>) = claimed.into_iter().unzip();
-        let accepted = if ids.is_empty() {
+        let claimed = ids.len();
+        if ids.is_empty() {
             self.backoff.reset();
-            0
         } else {
-            self.publish_claimed(ids, &messages).await?
-        };
-        Ok(Pass { accepted, query_time })
+            self.publish_claimed(ids, &messages).await?;
+        }
+        Ok(Pass { claimed, query_time })
     }
 
-    /// Publishes claimed commands; returns the number that the topic accepted.
-    async fn publish_claimed(&self, ids: Vec<Uuid>, messages: &[Message]) -> Result<usize, Error> {
+    /// Publishes claimed commands.
+    async fn publish_claimed(&self, ids: Vec<Uuid>, messages: &[Message]) -> Result<(), Error> {
         let results = match timeout(PUBLISH_TIMEOUT, self.bus.publish(&self.topic, messages)).await
         {
             Ok(Ok(results)) => results,
@@ -76,23 +76,21 @@ impl CommandPublisher {
             );
         }
         self.settle(&results).await?;
-        let accepted = results.accepted.len();
         metrics::counter!("reminders_scheduler_commands_published_total")
-            .increment(accepted as u64);
+            .increment(results.accepted.len() as u64);
         if results.refused.is_empty() {
             self.backoff.reset()
         } else {
             self.backoff.record_failure()
         }
-        Ok(accepted)
+        Ok(())
     }
 
-    async fn return_refused(&self, ids: Vec<Uuid>, problem: &str) -> Result<usize, Error> {
+    async fn return_refused(&self, ids: Vec<Uuid>, problem: &str) -> Result<(), Error> {
         self.backoff.record_failure();
         tracing::warn!(problem, commands = ids.len(), "publish of commands failed, will retry");
         let (accepted, unpublishable) = (Vec::new(), Vec::new());
-        self.settle(&PublishResults { accepted, refused: ids, unpublishable }).await?;
-        Ok(0)
+        self.settle(&PublishResults { accepted, refused: ids, unpublishable }).await
     }
 
     /// Deletes the commands that the topic accepted, returns the leases of those that it may accept

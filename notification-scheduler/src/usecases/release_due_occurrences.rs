@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::{
     BACKOFF, Error, end_unpublished::end_unpublished, find_superseded::find_superseded,
     limit_user_releases::ReleaseLimits, mark_released::mark_released,
-    quarantine_unreadable::cancel_orphans_and_quarantine,
+    quarantine_unreadable::cancel_orphans_and_quarantine, sleep_while_idle::Sleeper,
 };
 use crate::{
     domain::{
@@ -37,6 +37,8 @@ pub(crate) struct Releaser {
     backoff: Arc<SharedBackoff>,
     /// Rate limits of users, which depend on the speed of the topic.
     limits: Arc<ReleaseLimits>,
+    /// Woken when occurrences are free again, or others follow.
+    sleeper: Arc<Sleeper>,
 }
 
 impl Releaser {
@@ -47,8 +49,9 @@ impl Releaser {
         lease: Duration,
         backoff: Arc<SharedBackoff>,
         limits: Arc<ReleaseLimits>,
+        sleeper: Arc<Sleeper>,
     ) -> Self {
-        Self { pool, bus, topic, lease, backoff, limits }
+        Self { pool, bus, topic, lease, backoff, limits, sleeper }
     }
 
     /// Returns the leases of a batch's occurrences beyond their user's rate limit.
@@ -64,6 +67,11 @@ impl Releaser {
     /// Marks occurrences that were published before, ends those that have expired or are
     /// superseded, publishes the rest and marks it.
     pub(crate) async fn release(&self, batch: Batch) {
+        self.release_batch(batch).await;
+        self.sleeper.found_some();
+    }
+
+    async fn release_batch(&self, batch: Batch) {
         cancel_orphans_and_quarantine(&self.pool, &batch).await;
         let (was_published, claimed): (Vec<Claimed>, Vec<Claimed>) =
             batch.claimed.into_iter().partition(|claimed| claimed.was_published);

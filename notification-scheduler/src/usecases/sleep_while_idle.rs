@@ -45,10 +45,10 @@ impl Sleeper {
     pub(crate) async fn found_nothing(&self) -> Result<(), Error> {
         let now = Instant::now();
         match self.idle.found_nothing(now) {
-            Step::Announce if self.listener.is_listening() => {
+            Step::Announce(wakes) if self.listener.is_listening() => {
                 let announced = store::sleep::announce(&self.pool).await;
                 if announced.map_err(Error::of("announce a sleep"))? {
-                    self.idle.announced(now);
+                    self.idle.announced(wakes, now);
                 }
             }
             Step::Sleep => {
@@ -57,7 +57,7 @@ impl Sleeper {
                 let until = next.due_at.map(|due_at| (due_at - next.now).to_std());
                 self.idle.sleep(now, until.map(Result::unwrap_or_default));
             }
-            Step::Announce | Step::Poll => {}
+            Step::Announce(_) | Step::Poll => {}
         }
         Ok(())
     }

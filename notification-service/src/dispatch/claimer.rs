@@ -36,8 +36,8 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 const BACKOFF: Backoff = Backoff::new(PAUSE, LONGEST_PAUSE);
 /// Number of claims in a row without rows after which the claimer is idle.
 const IDLE_AFTER: u32 = 8;
-/// Longest pause of an idle claimer, which ends when the next known row is due. Rows that are due
-/// earlier are written meanwhile by other processes only, or by one that has no permit left.
+/// Longest pause of an idle claimer, which ends when the next known row is due. A retry or a
+/// deferral that is written meanwhile and is due earlier waits for its end.
 const IDLE_PAUSE: Duration = Duration::from_secs(1);
 /// Pause after an error. It is longer than the pauses of the result writer, so that results of
 /// attempts that ended meanwhile are written before the next claim.

@@ -33,7 +33,6 @@ pub(super) struct OccurrenceOutcome {
     occurrence_id: String,
     /// `sent` if at least one delivery was accepted; else `pending` or `deferred` while one of them
     /// is, then `failed` if one of them failed, or `suppressed` if all are.
-    #[schema(inline)]
     state: DeliveryState,
     /// Reason code of the state, that of the latest delivery in it. Later versions may add codes.
     #[schema(value_type = Option<Reason>)]

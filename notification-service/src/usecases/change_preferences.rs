@@ -26,8 +26,8 @@ pub struct ChangePreferences<'a> {
 
 impl ChangePreferences<'_> {
     /// Stores the preferences of a user and applies them to the pending deliveries, a bounded
-    /// number in each transaction; the first one stores them. `email` is the verified address of the
-    /// user.
+    /// number in each transaction; the first one stores them. `email` is the verified address of
+    /// the user.
     ///
     /// # Errors
     /// If a statement fails. The preferences may have been stored and applied to some deliveries.

@@ -151,8 +151,8 @@ impl Reminder {
 pub struct Handled {
     /// Occurrences up to this one are acknowledged.
     pub acknowledged: Option<DateTime<Utc>>,
-    /// Time of the last acknowledgement; `None` if there was none, and the occurrences of a floating
-    /// reminder were delivered before its zone changed.
+    /// Time of the last acknowledgement; `None` if there was none, and the occurrences of a
+    /// floating reminder were delivered before its zone changed.
     pub acknowledged_at: Option<DateTime<Utc>>,
     /// Occurrence that is delivered once more.
     pub snooze: Option<Snooze>,

@@ -40,8 +40,8 @@ pub(crate) struct ZoneChange {
 }
 
 impl Peers {
-    /// Asks notification-service for the changes of zones after a cursor; none if the address of the
-    /// service is not set.
+    /// Asks notification-service for the changes of zones after a cursor; none if the address of
+    /// the service is not set.
     pub(crate) async fn zone_changes(&self, after: Option<&str>) -> Result<ZoneChanges, Error> {
         let Some(base) = &self.settings.notification_service else {
             let next = after.unwrap_or_default().to_owned();

@@ -87,8 +87,8 @@ impl Row {
         );
         let snooze =
             self.snooze_date.zip(self.snooze_until).map(|(date, until)| Snooze { date, until });
-        // Of an acknowledgement of an earlier version only the change after it is known. Occurrences
-        // of a floating reminder may be over without one.
+        // Of an acknowledgement of an earlier version only the change after it is known.
+        // Occurrences of a floating reminder may be over without one.
         let known_at = self.acknowledged.filter(|_| !self.is_floating).map(|_| self.updated_at);
         let acknowledged_at = self.acknowledged_at.or(known_at);
         let handled = Handled { acknowledged: self.acknowledged, acknowledged_at, snooze };

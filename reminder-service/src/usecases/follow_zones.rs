@@ -1,11 +1,11 @@
 //! Floating reminders follow the zones of their users.
 //!
-//! One process at a time, by a lease, reads from notification-service which zones changed, and moves
-//! the floating reminders of these users, a batch of each user in turn. Each batch is an ordinary
-//! change of its reminders with their events in one transaction. No transaction is open while
-//! another service is asked, or rules are expanded: a reminder that changed meanwhile is planned
-//! again. Changes are read again until they are applied, so that nothing is lost with a process,
-//! and applying one again changes nothing.
+//! One process at a time, by a lease, reads from notification-service which zones changed, and
+//! moves the floating reminders of these users, a batch of each user in turn. Each batch is an
+//! ordinary change of its reminders with their events in one transaction. No transaction is open
+//! while another service is asked, or rules are expanded: a reminder that changed meanwhile is
+//! planned again. Changes are read again until they are applied, so that nothing is lost with a
+//! process, and applying one again changes nothing.
 
 use std::{
     collections::{HashSet, VecDeque},

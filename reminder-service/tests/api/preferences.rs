@@ -19,12 +19,15 @@ use serde_json::{Value, json};
 
 use crate::service::Service;
 
+/// Zone and e-mail address of a user.
+type Change = (Option<String>, Option<String>);
+
 /// Stand-in for notification-service.
 #[derive(Clone, Default)]
 pub(crate) struct Preferences {
     answer: Arc<Mutex<Value>>,
-    /// Zone and e-mail address of each user whose zone changed.
-    changes: Arc<Mutex<BTreeMap<String, (Option<String>, Option<String>)>>>,
+    /// Users whose zone changed.
+    changes: Arc<Mutex<BTreeMap<String, Change>>>,
     calls: Arc<AtomicUsize>,
     /// Status of the list of changes, if it is not 200.
     feed_status: Arc<Mutex<Option<StatusCode>>>,
@@ -117,7 +120,8 @@ async fn zone_changes(State(preferences): State<Preferences>) -> Response {
     }
     let changes = preferences.changes.lock().expect("not poisoned").clone();
     let changes = changes.into_iter().map(|(user, (zone, email))| {
-        json!({"userId": user, "timeZone": zone, "email": email, "changedAt": "2026-01-01T00:00:00.000Z"})
+        let changed_at = "2026-01-01T00:00:00.000Z";
+        json!({"userId": user, "timeZone": zone, "email": email, "changedAt": changed_at})
     });
     let changes: Vec<_> = changes.collect();
     Json(json!({"changes": changes, "next": "1.", "hasMore": false})).into_response()

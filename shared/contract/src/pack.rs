@@ -96,6 +96,9 @@ impl<'a> Packable<'a> {
         if attribute("schema")? != EVENT_SCHEMA || message.attributes.len() != known {
             return None;
         }
+        if !message.attributes.values().all(|value| is_attribute_value(value)) {
+            return None;
+        }
         let body: Body<'_> = serde_json::from_str(&message.body).ok()?;
         let user_id = attribute(USER_ID).filter(|user_id| *user_id == body.user_id)?;
         let entry = Entry {

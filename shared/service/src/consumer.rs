@@ -210,7 +210,7 @@ async fn settle(
                 reason = %rejection.reason,
                 detail = rejection.detail,
                 queue = settings.queue,
-                "message rejected, moved to the dead letters"
+                "message rejected"
             );
         }
     }

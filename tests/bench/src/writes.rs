@@ -1,4 +1,4 @@
-//! What PostgreSQL writes: bytes of write-ahead log, commits, and row versions that become dead.
+//! Writes of PostgreSQL: bytes of write-ahead log, commits, and row versions that become dead.
 
 use anyhow::Context as _;
 use sqlx::{Connection as _, PgConnection};
@@ -11,7 +11,7 @@ struct Totals {
     dead: f64,
 }
 
-/// What was written between two moments.
+/// Amounts written between two moments.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(crate) struct Writes {
     /// Bytes of write-ahead log.

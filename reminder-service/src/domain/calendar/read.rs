@@ -55,7 +55,8 @@ pub fn read(file: &[u8], defaults: impl Into<Defaults>) -> Import {
 }
 
 /// Returns `true` if a file has a time whose zone neither the time nor its calendar names, or that
-/// is in the zone of the user: with another default zone it means something else. `import` is the file as read with `defaults`.
+/// is in the zone of the user: with another default zone it means something else. `import` is the
+/// file as read with `defaults`.
 #[must_use]
 pub fn needs_zone(file: &[u8], import: &Import, defaults: Defaults) -> bool {
     // No time of day and no day is that of UTC.

@@ -1,6 +1,6 @@
 //! Split of a series: an occurrence and those after it become a reminder of their own, or end.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use recurrence::DeliverySchedule;
 use time_zone::Zone;
 
@@ -112,7 +112,17 @@ impl Schedule {
         if let Some(count) = parts.count {
             following.rrule = parts.count(self.left_of(rule, &parts, count, at)?);
         }
-        let following = self.starting(at, following)?;
+        let mut rule = following;
+        let mut following = self.starting(at, rule.clone())?;
+        // A time that the clock repeats starts the rule at its first instant, also if the series
+        // is split at the second.
+        if let Some(earlier) =
+            first_at_or_after(following.schedule(), DateTime::<Utc>::MIN_UTC + SMALLEST_STEP)
+            && earlier < at
+        {
+            rule.exdates.push(earlier.to_rfc3339_opts(SecondsFormat::AutoSi, true));
+            following = self.starting(at, rule)?;
+        }
         let of = |schedule: &Self| {
             schedule
                 .schedule()
@@ -121,7 +131,9 @@ impl Schedule {
                 .collect::<Vec<_>>()
         };
         // The start gives the rule its time of day, which is another one next to a clock change.
-        if of(self) != of(&following) || of(self).first() != Some(&at) {
+        let begin =
+            first_at_or_after(following.schedule(), DateTime::<Utc>::MIN_UTC + SMALLEST_STEP);
+        if of(self) != of(&following) || begin != Some(at) {
             return Err(EditRefusal::Unsplittable);
         }
         Ok(following)

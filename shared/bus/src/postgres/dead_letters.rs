@@ -69,7 +69,13 @@ impl PostgresBus {
     pub(super) async fn redrive_into(&self, queue: &Queue, max: usize) -> Result<u64, Error> {
         let query = sqlx::query(AssertSqlSafe(Arc::clone(&queue.sql.redrive))).bind(limit(max));
         let moved = bounded("redrive dead letters", query.execute(&self.pool)).await?;
-        self.wake(queue).await?;
+        if let Err(error) = self.wake(queue).await {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                queue = queue.name,
+                "readers of a queue were not woken, will find redriven messages within seconds"
+            );
+        }
         Ok(moved.rows_affected())
     }
 

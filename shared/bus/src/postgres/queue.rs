@@ -272,10 +272,12 @@ impl Statements {
                     pg_snapshot_xmax(pg_current_snapshot())::text::bigint"
             )
             .into(),
-            // $1: the low-water mark. Seconds until a hidden message becomes visible.
+            // $1: the low-water mark. Seconds until the next message becomes visible; none are left
+            // if it is visible.
             next_visible: format!(
-                "select extract(epoch from least(min(vt), now() + interval '1 minute') - now())::float8
-                from {queue} where msg_id >= $1 and vt > now()"
+                "select
+                    extract(epoch from least(min(vt), now() + interval '1 minute') - now())::float8
+                from {queue} where msg_id >= $1"
             )
             .into(),
             // $1, $2: receipts.
@@ -353,7 +355,8 @@ impl Statements {
                 ), cut as (
                     update {dead_letters}
                     set message = jsonb_set(message, '{{events}}', coalesce((
-                        select jsonb_agg(event) from jsonb_array_elements(message -> 'events') as event
+                        select jsonb_agg(event)
+                        from jsonb_array_elements(message -> 'events') as event
                         where event ->> 'userId' is distinct from $3), '[]'))
                     where msg_id = any(
                         array(select msg_id from seen where is_cut and not is_removed))

@@ -84,39 +84,54 @@ impl PostgresBus {
                     empty_reads += 1;
                     tokio::time::sleep(BACKOFF.pause(empty_reads).min(left)).await;
                 }
-                Step::Announce => self.announce_sleep(queue).await?,
-                Step::Sleep => self.begin_sleep(queue, now).await?,
+                Step::Announce(wakes) => self.announce_sleep(queue, wakes).await,
+                Step::Sleep => self.begin_sleep(queue, now).await,
             }
         }
     }
 
     /// Announces to publishers that the readers of a queue are about to sleep, if they would be
-    /// woken.
-    async fn announce_sleep(&self, queue: &Queue) -> Result<(), Error> {
+    /// woken. If that fails, they go on polling.
+    async fn announce_sleep(&self, queue: &Queue, wakes: u64) {
         if self.listener().is_listening() {
+            let began = tokio::time::Instant::now();
             let query = sqlx::query(
                 "with free as (select name from bus.queues where name = $1 for update skip locked)
                 update bus.queues as queue set asleep_until = now() + $2
                 from free where queue.name = free.name",
             );
             let query = query.bind(&queue.name).bind(interval(wake::ANNOUNCEMENT));
-            if bounded(RECEIVE, query.execute(&self.pool)).await?.rows_affected() > 0 {
-                queue.idle.announced(tokio::time::Instant::now());
-                return Ok(());
+            match bounded(RECEIVE, query.execute(&self.pool)).await {
+                Ok(announced) if announced.rows_affected() > 0 => {
+                    queue.idle.announced(wakes, began);
+                    return;
+                }
+                Ok(_) => {}
+                Err(error) => stays_awake(queue, &error),
             }
         }
         tokio::time::sleep(BACKOFF.pause(u32::MAX)).await;
-        Ok(())
     }
 
-    /// Lets the readers of a queue sleep until its next hidden message becomes visible.
-    async fn begin_sleep(&self, queue: &Queue, now: tokio::time::Instant) -> Result<(), Error> {
+    /// Lets the readers of a queue sleep until its next hidden message becomes visible. Messages
+    /// that are visible now were locked by others, or became visible since the last read.
+    async fn begin_sleep(&self, queue: &Queue, now: tokio::time::Instant) {
         let from = queue.low_water_mark().mark();
         let query = sqlx::query_scalar(AssertSqlSafe(Arc::clone(&queue.sql.next_visible)));
-        let seconds: Option<f64> = bounded(RECEIVE, query.bind(from).fetch_one(&self.pool)).await?;
-        let next = seconds.map(|seconds| Duration::try_from_secs_f64(seconds).unwrap_or_default());
-        queue.idle.sleep(now, next);
-        Ok(())
+        let next: Result<Option<f64>, Error> =
+            bounded(RECEIVE, query.bind(from).fetch_one(&self.pool)).await;
+        match next {
+            Ok(None) => queue.idle.sleep(now, None),
+            Ok(Some(seconds)) if seconds > 0.0 => {
+                let next = Duration::try_from_secs_f64(seconds).unwrap_or_default();
+                queue.idle.sleep(now, Some(next));
+            }
+            Ok(Some(_)) => tokio::time::sleep(BACKOFF.pause(u32::MAX)).await,
+            Err(error) => {
+                stays_awake(queue, &error);
+                tokio::time::sleep(BACKOFF.pause(u32::MAX)).await;
+            }
+        }
     }
 
     /// Wakes the readers of a queue in all processes.
@@ -279,6 +294,14 @@ impl PostgresBus {
             delayed: delayed.unsigned_abs(),
         })
     }
+}
+
+fn stays_awake(queue: &Queue, error: &Error) {
+    tracing::debug!(
+        error = error as &dyn std::error::Error,
+        queue = queue.name,
+        "readers of an idle queue cannot sleep, will go on polling"
+    );
 }
 
 /// Awaits rows; the inner error is that of a row that the database cannot read.

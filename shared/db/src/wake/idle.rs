@@ -22,8 +22,8 @@ pub const LONGEST_SLEEP: Duration = Duration::from_secs(5);
 pub enum Step {
     /// Look again after a short pause.
     Poll,
-    /// Announce a sleep.
-    Announce,
+    /// Announce a sleep, and record the announcement with this count of wakes.
+    Announce(u64),
     /// Sleep.
     Sleep,
 }
@@ -43,6 +43,8 @@ struct State {
     /// The first of the announcements that nobody withdrew, and the last.
     announced: Option<(Instant, Instant)>,
     sleeps_until: Option<Instant>,
+    /// Number of wakes.
+    wakes: u64,
 }
 
 impl Idle {
@@ -54,12 +56,15 @@ impl Idle {
 
     /// Ends the sleep of all sleepers, as there may be work.
     pub fn wake(&self) {
-        *self.state() = State::default();
+        {
+            let mut state = self.state();
+            *state = State { wakes: state.wakes.wrapping_add(1), ..State::default() };
+        }
         self.woken.notify_waiters();
     }
 
-    /// Returns a future that completes when the sleepers are woken. Calls of [`Idle::wake`] count from the
-    /// creation of the future.
+    /// Returns a future that completes when the sleepers are woken. Calls of [`Idle::wake`] count
+    /// from the creation of the future.
     pub fn woken(&self) -> Notified<'_> {
         self.woken.notified()
     }
@@ -80,19 +85,22 @@ impl Idle {
         }
         match state.announced {
             Some((_, last)) if now.duration_since(last) + 2 * LONGEST_SLEEP >= ANNOUNCEMENT => {
-                Step::Announce
+                Step::Announce(state.wakes)
             }
-            None => Step::Announce,
+            None => Step::Announce(state.wakes),
             Some((first, _)) if now.duration_since(first) < self.caution => Step::Poll,
             Some(_) => Step::Sleep,
         }
     }
 
-    /// Records an announcement.
-    pub fn announced(&self, now: Instant) {
+    /// Records an announcement that began at `began`, unless the sleepers were woken since: then it
+    /// may be withdrawn already.
+    pub fn announced(&self, wakes: u64, began: Instant) {
         let mut state = self.state();
-        let first = state.announced.map_or(now, |(first, _)| first);
-        state.announced = Some((first, now));
+        if state.wakes == wakes {
+            let first = state.announced.map_or_else(Instant::now, |(first, _)| first);
+            state.announced = Some((first, began));
+        }
     }
 
     /// Lets the sleepers sleep until the next work, which is `next` from now if it is known, unless
@@ -117,14 +125,23 @@ mod tests {
     const MILLISECOND: Duration = Duration::from_millis(1);
     const SECOND: Duration = Duration::from_secs(1);
 
+    impl Idle {
+        /// Records an announcement that began and ended at a time.
+        fn record_announcement(&self, at: Instant) {
+            let mut state = self.state();
+            let first = state.announced.map_or(at, |(first, _)| first);
+            state.announced = Some((first, at));
+        }
+    }
+
     /// Sleepers that may sleep, and the time.
     fn announced() -> (Idle, Instant) {
         let (idle, start) = (Idle::new(CAUTION), Instant::now());
         assert_eq!(idle.found_nothing(start), Step::Poll);
         assert_eq!(idle.found_nothing(start + EMPTY - MILLISECOND), Step::Poll);
         let now = start + EMPTY;
-        assert_eq!(idle.found_nothing(now), Step::Announce);
-        idle.announced(now);
+        assert_eq!(idle.found_nothing(now), Step::Announce(0));
+        idle.record_announcement(now);
         assert_eq!(idle.found_nothing(now + CAUTION - MILLISECOND), Step::Poll);
         assert_eq!(idle.found_nothing(now + CAUTION), Step::Sleep);
         (idle, now + CAUTION)
@@ -147,9 +164,20 @@ mod tests {
         let (idle, now) = announced();
         let renewal = now - CAUTION + ANNOUNCEMENT - 2 * LONGEST_SLEEP;
         assert_eq!(idle.found_nothing(renewal - SECOND), Step::Sleep);
-        assert_eq!(idle.found_nothing(renewal), Step::Announce);
-        idle.announced(renewal);
+        assert_eq!(idle.found_nothing(renewal), Step::Announce(0));
+        idle.record_announcement(renewal);
         assert_eq!(idle.found_nothing(renewal), Step::Sleep, "nobody withdrew it meanwhile");
+    }
+
+    #[test]
+    fn ignores_announcement_that_was_withdrawn() {
+        let (idle, start) = (Idle::new(CAUTION), Instant::now());
+        assert_eq!(idle.found_nothing(start), Step::Poll);
+        let Step::Announce(wakes) = idle.found_nothing(start + EMPTY) else { panic!("no step") };
+        idle.wake();
+        idle.announced(wakes, start + EMPTY);
+        idle.sleep(start + EMPTY, None);
+        assert_eq!(idle.sleeps_until(start + EMPTY), None);
     }
 
     #[tokio::test]

@@ -10,8 +10,12 @@ use std::{
 
 use backoff::Backoff;
 use sqlx::{PgPool, postgres::PgListener};
-use tokio::task::AbortHandle;
+use tokio::{task::AbortHandle, time::timeout};
 
+/// Time without a notification after which the connection is checked.
+const CHECK_INTERVAL: Duration = Duration::from_secs(10);
+/// Longest time that the check may take.
+const CHECK_LIMIT: Duration = Duration::from_secs(5);
 /// Pauses after failures.
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
 
@@ -88,10 +92,20 @@ async fn listen(
     is_listening: &AtomicBool,
 ) -> Result<(), sqlx::Error> {
     let mut listener = PgListener::connect_with(pool).await?;
+    listener.eager_reconnect(false);
     listener.listen(channel).await?;
     is_listening.store(true, Ordering::Release);
-    while let Some(notification) = listener.try_recv().await? {
-        wake(Some(notification.payload()));
+    loop {
+        match timeout(CHECK_INTERVAL, listener.try_recv()).await {
+            Ok(Ok(Some(notification))) => wake(Some(notification.payload())),
+            Ok(Ok(None)) => return Ok(()),
+            Ok(Err(error)) => return Err(error),
+            // A connection that a network dropped silently is noticed by a statement only.
+            Err(_) => {
+                let check = sqlx::query("select 1").execute(&mut listener);
+                let checked = timeout(CHECK_LIMIT, check).await;
+                checked.map_err(|_| sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()))??;
+            }
+        }
     }
-    Ok(())
 }

@@ -34,7 +34,9 @@ async fn wait_for_zone(user: &TestUser, id: &str, zone: &str) -> Value {
 /// Body of a floating reminder at a time in the zone `HOME`.
 fn floating(at: DateTime<Utc>, title: &str) -> Value {
     let local = at.format("%Y-%m-%dT%H:%M:%S").to_string();
-    json!({"date": local, "timeZone": "user", "title": title, "message": "now", "channels": ["push"]})
+    json!({
+        "date": local, "timeZone": "user", "title": title, "message": "now", "channels": ["push"]
+    })
 }
 
 async fn delivers_at_same_wall_clock_in_new_zone(bus: Bus) {

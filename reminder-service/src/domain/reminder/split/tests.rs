@@ -112,6 +112,22 @@ fn counts_repeated_time_once() {
 }
 
 #[test]
+fn splits_series_at_each_of_repeated_times() {
+    for count in ["", ";COUNT=9"] {
+        let both = Recurrence { fold: Fold::Both, ..rule(&format!("FREQ=DAILY{count}")) };
+        let nightly = series("2096-10-26T00:30:00Z", both);
+        let all = occurrences(&nightly.details.schedule);
+        for place in [2, 3, 4] {
+            let (before, following) = split(&nightly, &all[place].to_rfc3339(), &change(None));
+            assert_eq!(occurrences(&before.details.schedule), all[..place]);
+            let following = occurrences(&following.details.schedule);
+            let shown = following.len().min(all.len() - place);
+            assert_eq!(following[..shown], all[place..][..shown], "{count} at {}", all[place]);
+        }
+    }
+}
+
+#[test]
 fn moves_following_occurrences_with_lists_and_end() {
     let lists = Recurrence {
         exdates: vec!["2096-05-04T09:00:00".to_owned()],
