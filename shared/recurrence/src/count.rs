@@ -4,14 +4,16 @@
 //! nothing, and one that is shifted onto another instance counts once with it. The spans of time
 //! between two changes of the clock are counted one after the other. In each, local time runs
 //! evenly, so its instances are counted by arithmetic. Only those that a change shifts are merged
-//! one by one with those that they may coincide with.
+//! one by one with those that they may coincide with. A rule whose times of day no change of its
+//! zone touches is counted as a whole.
 
 use time_zone::{Change, NEAR, Zone};
 
 use crate::{
+    calendar::local_of,
     expansion::{Counted, END, Expansion},
     search::{Exhausted, Search},
-    zone::{Fold, Gap},
+    zone::{self, Fold, Gap},
 };
 
 /// Steps for a span, as looking up a change of the clock takes as long as a few checks.
@@ -54,6 +56,15 @@ impl<'a> Count<'a> {
     /// [`Exhausted`] if the steps are used up.
     pub(crate) fn last(self, count: u32, search: &mut Search) -> Result<Option<i64>, Exhausted> {
         let mut left = i64::from(count);
+        let is_untouched = self.is_untouched();
+        if is_untouched || self.expansion.is_counted_by_years() {
+            // Changes of the clock only leave instances out, or there are none.
+            match self.expansion.nth_between(left, self.expansion.start(), END, search)? {
+                Counted::Left(_) => return Ok(None),
+                Counted::Reached(local) if is_untouched => return Ok(self.instant(local)),
+                Counted::Reached(_) => {}
+            }
+        }
         let mut next_span = self.span_near(self.expansion.start());
         while let Some(span) = next_span {
             search.spend(SPAN_STEPS)?;
@@ -86,6 +97,22 @@ impl<'a> Count<'a> {
             };
         }
         Ok(None)
+    }
+
+    /// Returns whether each instance counts as one occurrence, because no change of the clock from
+    /// the start on leaves a time of the rule out or, if that matters, repeats it.
+    fn is_untouched(&self) -> bool {
+        let mut touched = self.zone.changed_times_after(self.expansion.start() - NEAR);
+        !touched.any(|times| {
+            (times.are_left_out || self.fold == Fold::Both)
+                && self.expansion.may_fire_between(times.first, times.end)
+        })
+    }
+
+    /// Counted instant of a local time that exists.
+    fn instant(&self, local: i64) -> Option<i64> {
+        let placed = zone::place(self.zone, local_of(local)?, self.gap, self.fold)?;
+        placed.instants[0].map(|at| at.timestamp())
     }
 
     /// Part of the time of one offset that begins before the instants of a local time, whatever

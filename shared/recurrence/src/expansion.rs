@@ -18,6 +18,11 @@ use crate::{
 /// First day after the range of all rules, in seconds.
 pub(crate) const END: i64 = (LAST_DAY + 1) * DAY;
 
+/// Periods of a day that was looked up, each of which takes a part of a step.
+const PERIODS_PER_STEP: u32 = 4;
+/// Steps for a choice by BYSETPOS, as counting a set takes as long as a few checks.
+const CHOICE_STEPS: u32 = 3;
+
 /// Expansion of a rule from its start on.
 #[derive(Debug)]
 pub(crate) struct Expansion {
@@ -34,6 +39,8 @@ pub(crate) struct Expansion {
     periods: Times,
     /// Times within a period, or within a day if the frequency is a day or longer.
     times: Times,
+    /// Times of day at which the rule may fire.
+    clock: Times,
     positions: Option<Signed>,
 }
 
@@ -44,35 +51,28 @@ impl Expansion {
         let [hour, minute, second] = [clock / 3_600, clock / 60 % 60, clock % 60]
             .map(|own| only(u32::try_from(own).unwrap_or(0)));
         let (all_hours, all_minutes) = ((1 << 24) - 1, (1 << 60) - 1);
-        // Parts shorter than the frequency default to those of the start (RFC 5545 §3.3.10).
-        let seconds = parts.seconds.unwrap_or(second);
-        let minutes = parts.minutes.unwrap_or(minute);
+        // Parts shorter than the frequency default to those of the start (RFC 5545 §3.3.10), others
+        // to all.
+        let or_default = |given: Option<u64>, is_shorter, own, all| {
+            given.unwrap_or(if is_shorter { own } else { all })
+        };
+        let hours = or_default(parts.hours, frequency > Frequency::Hourly, hour, all_hours);
+        let minutes =
+            or_default(parts.minutes, frequency > Frequency::Minutely, minute, all_minutes);
+        let seconds =
+            or_default(parts.seconds, frequency > Frequency::Secondly, second, all_minutes);
         let zero = only(0);
         let (periods, times) = match frequency {
-            Frequency::Secondly => (
-                Times::new(
-                    parts.hours.unwrap_or(all_hours),
-                    parts.minutes.unwrap_or(all_minutes),
-                    parts.seconds.unwrap_or(all_minutes),
-                ),
-                Times::new(zero, zero, zero),
-            ),
-            Frequency::Minutely => (
-                Times::new(
-                    parts.hours.unwrap_or(all_hours),
-                    parts.minutes.unwrap_or(all_minutes),
-                    zero,
-                ),
-                Times::new(zero, zero, seconds),
-            ),
-            Frequency::Hourly => (
-                Times::new(parts.hours.unwrap_or(all_hours), zero, zero),
-                Times::new(zero, minutes, seconds),
-            ),
-            _ => (
-                Times::new(zero, zero, zero),
-                Times::new(parts.hours.unwrap_or(hour), minutes, seconds),
-            ),
+            Frequency::Secondly => {
+                (Times::new(hours, minutes, seconds), Times::new(zero, zero, zero))
+            }
+            Frequency::Minutely => {
+                (Times::new(hours, minutes, zero), Times::new(zero, zero, seconds))
+            }
+            Frequency::Hourly => {
+                (Times::new(hours, zero, zero), Times::new(zero, minutes, seconds))
+            }
+            _ => (Times::new(zero, zero, zero), Times::new(hours, minutes, seconds)),
         };
         let mut expansion = Self {
             frequency,
@@ -83,6 +83,7 @@ impl Expansion {
             days: Days::new(day_parts(parts, day)),
             periods,
             times,
+            clock: Times::new(hours, minutes, seconds),
             positions: parts.positions,
         };
         expansion.origin = match expansion.period_seconds() {
@@ -102,6 +103,12 @@ impl Expansion {
         self.frequency < Frequency::Daily
     }
 
+    /// Returns whether the rule may fire at a time of day from `first` on and before `end`, in
+    /// seconds.
+    pub(crate) fn may_fire_between(&self, first: i64, end: i64) -> bool {
+        self.clock.at_or_after(first).is_some_and(|time| time < end)
+    }
+
     /// Returns the first instance at or after a local time, not before the start; `None` if there
     /// is none up to the end of the search.
     ///
@@ -117,7 +124,10 @@ impl Expansion {
             let Some(base) = self.base_at_or_after(from, search)? else { return Ok(None) };
             let within = match &self.positions {
                 None => self.times.at_or_after((from - base).max(0)).map(|time| base + time),
-                Some(positions) => self.chosen(positions, base, from),
+                Some(positions) => {
+                    search.spend(CHOICE_STEPS)?;
+                    self.chosen(positions, base, from)
+                }
             };
             if within.is_some() {
                 return Ok(within.filter(|at| *at < END));
@@ -191,14 +201,27 @@ impl Expansion {
         search: &mut Search,
     ) -> Result<Option<i64>, Exhausted> {
         let mut at = from.div_euclid(length) * length;
+        let (mut allowed, mut in_day) = (None, 0_u32);
         loop {
             let past = (at.div_euclid(length) - self.origin).rem_euclid(self.interval);
             if past != 0 {
                 at += (self.interval - past) * length;
             }
-            let Some(day) = self.day_at_or_after(at.div_euclid(DAY), search)? else {
-                return Ok(None);
+            // Most periods are in the same day as the one before.
+            let day = match allowed.filter(|day| *day == at.div_euclid(DAY)) {
+                Some(day) => {
+                    in_day += 1;
+                    if in_day.is_multiple_of(PERIODS_PER_STEP) {
+                        search.step()?;
+                    }
+                    day
+                }
+                None => match self.day_at_or_after(at.div_euclid(DAY), search)? {
+                    Some(day) => day,
+                    None => return Ok(None),
+                },
             };
+            allowed = Some(day);
             at = at.max(day * DAY);
             match self.periods.at_or_after(at - day * DAY) {
                 None => at = (day + 1) * DAY,

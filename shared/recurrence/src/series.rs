@@ -27,7 +27,7 @@ pub(crate) const SEARCH_STEPS: u32 = 50_000;
 /// new rule tries; a rule that needs more is refused. From other times it may need more.
 pub(crate) const ACCEPTED_STEPS: u32 = 10_000;
 /// Most steps for the last occurrence of a new rule with `COUNT`.
-const COUNTING_STEPS: u32 = 100_000;
+const COUNTING_STEPS: u32 = 40_000;
 /// Most steps for that of a stored rule, which a version that takes fewer may have accepted.
 const STORED_COUNTING_STEPS: u32 = 200_000;
 /// Most steps of the check of a new rule.

@@ -28,7 +28,7 @@ fn with_policies(start: &str, zone: &str, rrule: &str, gap: Gap, fold: Fold) -> 
         Zone::parse(zone).expect("a zone"),
         Rule { rrule, exdates: &[], rdates: &[], gap, fold },
     )
-    .expect("a rule")
+    .unwrap_or_else(|refusal| panic!("{rrule} in {zone}: {refusal}"))
 }
 
 fn first(series: &Series, count: usize) -> Vec<String> {

@@ -4,6 +4,7 @@
 //! The database of the machine is used if it is newer than the compiled-in one. The names of both
 //! are known; other files in the folder of the machine are not reachable by a name.
 
+mod changed_times;
 mod database;
 mod folder;
 mod local;
@@ -12,6 +13,7 @@ mod observance;
 mod preferred;
 mod zone;
 
+pub use changed_times::ChangedTimes;
 pub use database::{edition, names, refresh};
 pub use local::Instants;
 pub use observance::{Change, NEAR, Observance};

@@ -110,10 +110,62 @@ fn finds_instants_around_gap_and_fold() {
 }
 
 #[test]
-fn returns_utc_or_none_beyond_years_of_database() {
+fn lists_changed_times_of_day() {
+    let times = |name: &str, after: &str| {
+        let mut times: Vec<_> = zone(name)
+            .changed_times_after(at(after).timestamp())
+            .map(|times| (times.first / 60, times.end / 60, times.are_left_out))
+            .collect();
+        times.sort_unstable();
+        times
+    };
+    let hour = |hour: i64, is_gap| (hour * 60, (hour + 1) * 60, is_gap);
+    let now = "2026-01-01T00:00:00Z";
+    assert_eq!(times("Europe/Berlin", now), [hour(2, false), hour(2, true)]);
+    assert_eq!(times("America/Santiago", now), [hour(0, true), hour(23, false)]);
+    assert_eq!(times("Asia/Tokyo", now), []);
+    assert_eq!(times("UTC", "1900-01-01T00:00:00Z"), []);
+    // Half an hour, and a whole day.
+    assert_eq!(times("Australia/Lord_Howe", now), [(90, 120, false), (120, 150, true)]);
+    assert_eq!(times("Pacific/Apia", "2011-12-01T00:00:00Z").first(), Some(&(0, 1_440, true)));
+}
+
+/// The times in all years are those of the years until 2200.
+#[test]
+fn lists_changed_times_of_all_zones_and_years() {
+    for name in names() {
+        let zone = zone(name);
+        for from in ["1880-01-01T00:00:00Z", "2026-01-01T00:00:00Z", "9000-01-01T00:00:00Z"] {
+            let mut second = at(from).timestamp();
+            for _ in 0..40 {
+                let before = zone.offset_at(second).expect("an offset");
+                let Some(change) = zone.change_after(second, before) else { break };
+                let first = change.at + change.before.min(change.after);
+                let last = change.at + change.before.max(change.after) - 1;
+                for local in [first, last].map(|local| local.rem_euclid(86_400)) {
+                    let mut times = zone.changed_times_after(second);
+                    let is_listed = times.any(|times| {
+                        times.are_left_out == change.is_gap()
+                            && (times.first..times.end).contains(&local)
+                    });
+                    assert!(is_listed, "{name}: {change:?}");
+                }
+                second = change.at;
+            }
+        }
+    }
+}
+
+#[test]
+fn keeps_outermost_offsets_beyond_years_of_database() {
     let berlin = zone("Europe/Berlin");
-    for end in [DateTime::<Utc>::MIN_UTC, DateTime::<Utc>::MAX_UTC] {
-        assert_eq!(berlin.wall_clock(end), end.naive_utc());
+    let (first, last) = (DateTime::<Utc>::MIN_UTC, DateTime::<Utc>::MAX_UTC);
+    // The mean time of the place, until 1893.
+    let mean_time = TimeDelta::seconds(53 * 60 + 28);
+    assert_eq!(berlin.wall_clock(first), first.naive_utc() + mean_time);
+    // A wall clock has no time after the last instant.
+    assert_eq!(berlin.wall_clock(last), last.naive_utc());
+    for end in [first, last] {
         assert_eq!(berlin.instants(end.naive_utc()), None);
         assert_eq!(berlin.observance_at(end).offset, 0);
         assert_eq!(berlin.entries_after(end).next(), None);

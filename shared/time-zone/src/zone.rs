@@ -1,6 +1,6 @@
 //! A time zone, and the wall-clock times of instants in it.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, str::FromStr, sync::OnceLock};
 
 use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
 use jiff::{
@@ -8,7 +8,7 @@ use jiff::{
     tz::{Offset, TimeZone},
 };
 
-use crate::database;
+use crate::{ChangedTimes, database};
 
 /// An IANA time zone, as small as a reference. Two zones are equal if they have the same name.
 ///
@@ -20,9 +20,11 @@ pub struct Zone(&'static Named);
 pub(crate) struct Named {
     name: &'static str,
     pub(crate) rules: TimeZone,
+    /// Computed at the first use.
+    changed_times: OnceLock<Box<[ChangedTimes]>>,
 }
 
-static UTC: Named = Named { name: "UTC", rules: TimeZone::UTC };
+static UTC: Named = Named { name: "UTC", rules: TimeZone::UTC, changed_times: OnceLock::new() };
 
 /// A name that no zone has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -65,11 +67,15 @@ impl Zone {
     }
 
     pub(crate) fn leaked(name: &'static str, rules: TimeZone) -> Self {
-        Self(Box::leak(Box::new(Named { name, rules })))
+        Self(Box::leak(Box::new(Named { name, rules, changed_times: OnceLock::new() })))
     }
 
     pub(crate) const fn rules(self) -> &'static TimeZone {
         &self.0.rules
+    }
+
+    pub(crate) const fn changed_times(self) -> &'static OnceLock<Box<[ChangedTimes]>> {
+        &self.0.changed_times
     }
 
     /// Returns the IANA name.

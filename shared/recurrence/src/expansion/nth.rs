@@ -40,7 +40,9 @@ impl Expansion {
         {
             return Ok(self.nth_of_grid(nth, from, end, self.interval * length));
         }
-        if !self.repeats_within_day() && self.positions.is_none() {
+        // Each day that is allowed has an instance at each time of day that is allowed.
+        let has_equal_days = !self.repeats_within_day() || self.interval == 1;
+        if has_equal_days && self.positions.is_none() {
             return self.nth_by_days(nth, from, end, search);
         }
         let (mut left, mut from) = (nth, from);
@@ -52,6 +54,17 @@ impl Expansion {
             from = found + 1;
         }
         Ok(Counted::Left(left))
+    }
+
+    /// Returns `true` if each local time of the rule is one occurrence at most, and a year of them
+    /// is counted at once.
+    pub(crate) fn is_counted_by_years(&self) -> bool {
+        !self.repeats_within_day() && self.positions.is_none() && self.allows_whole_years()
+    }
+
+    /// Returns `true` if every allowed day of a year is in the grid.
+    fn allows_whole_years(&self) -> bool {
+        self.interval == 1 || self.frequency == Frequency::Yearly
     }
 
     /// Counts instances that are `step` seconds apart.
@@ -73,8 +86,8 @@ impl Expansion {
         end: i64,
         search: &mut Search,
     ) -> Result<Counted, Exhausted> {
-        let in_day = self.times.count();
-        let by_year = self.interval == 1 || self.frequency == Frequency::Yearly;
+        let in_day = self.clock.count();
+        let by_year = self.allows_whole_years();
         let (mut left, mut day) = (nth, from.div_euclid(DAY));
         while let Some(found) = self.day_at_or_after(day, search)? {
             let year = Year::containing(found);
@@ -83,13 +96,13 @@ impl Expansion {
             let rank = |local: i64| {
                 let day = local.div_euclid(DAY) - year.first;
                 let in_part = if days.has(day) { local.rem_euclid(DAY) } else { 0 };
-                days.count_below(day) * in_day + self.times.count_before(in_part)
+                days.count_below(day) * in_day + self.clock.count_before(in_part)
             };
             let passed = rank(from.max(found * DAY));
             let counted = rank(end.min(day * DAY)) - passed;
             if counted >= left {
                 let rank = passed + left - 1;
-                let place = days.nth(rank / in_day).zip(self.times.nth(rank % in_day));
+                let place = days.nth(rank / in_day).zip(self.clock.nth(rank % in_day));
                 let local = place.map(|(day, time)| (year.first + day) * DAY + time);
                 return Ok(local.map_or(Counted::Left(left), Counted::Reached));
             }
