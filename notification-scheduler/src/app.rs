@@ -122,6 +122,7 @@ impl App {
         let Self { config, listeners, pool, listeners_pool, bus, .. } = self;
         let topic = config.bus.notification_topic.clone();
         let settings = Settings {
+            claim_ahead: config.claim_ahead,
             user_releases_per_second: config.user_releases_per_second,
             ..Settings::new(topic.clone())
         };

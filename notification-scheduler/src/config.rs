@@ -1,5 +1,7 @@
 //! Configuration of notification-scheduler, read from environment variables.
 
+use std::time::Duration;
+
 use db::DbSettings;
 use env_config::{Env, Reader, Report};
 use service::settings::{BusConfig, Process};
@@ -13,6 +15,8 @@ pub struct Config {
     pub database: DbSettings,
     /// The bus and the names on it.
     pub bus: BusConfig,
+    /// Time before its due time from which on an occurrence is claimed.
+    pub claim_ahead: Duration,
     /// Occurrences of one user released in a second at the most, by one process.
     pub user_releases_per_second: u32,
 }
@@ -30,14 +34,29 @@ impl Config {
         let process = Process::read(reader);
         let database = DbSettings::read(reader);
         let bus = BusConfig::read(reader, &["NOTIFICATION_TOPIC_ARN"]);
+        let claim_ahead = claim_ahead(reader);
         let user_releases_per_second = user_releases_per_second(reader);
         Some(Self {
             process: process?,
             database: database?,
             bus: bus?,
+            claim_ahead: claim_ahead?,
             user_releases_per_second: user_releases_per_second?,
         })
     }
+}
+
+/// Reads `CLAIM_AHEAD_MILLISECONDS`: 0 to 1,000.
+fn claim_ahead(reader: &mut Reader<'_>) -> Option<Duration> {
+    let name = "CLAIM_AHEAD_MILLISECONDS";
+    let about = "milliseconds before its due time from which on an occurrence is on its way to \
+                 notification-service, which sends it at its due time";
+    let ahead = reader.or(name, about, 100)?;
+    if ahead <= 1_000 {
+        return Some(Duration::from_millis(ahead));
+    }
+    reader.fault(name, "is out of bounds: expected 0 to 1000");
+    None
 }
 
 /// Reads `USER_RELEASES_PER_SECOND`: 1 to 1,000,000.

@@ -228,7 +228,7 @@ impl Work {
         if !startup.complete(&started, &shutdown).await {
             return;
         }
-        if let Err(error) = clock.observe(&pool).await {
+        if let Err(error) = clock.observe_once(&pool).await {
             tracing::warn!(
                 error = %error,
                 "database clock could not be read, the local clock is used until it can"

@@ -3,7 +3,8 @@
 //!
 //! A dispatcher holds a bounded number of deliveries in memory; each of them holds a [`Permit`].
 //! The consumer reserves permits before it writes the ledger: deliveries with a permit are written
-//! as leased and are sent right after the commit. All others wait in the ledger until the
+//! as leased and are sent right after the commit, or at their due time if the scheduler released
+//! them ahead of it (`held_jobs`). All others wait in the ledger until the
 //! dispatcher's `claimer` has permits for them. The claimer takes the latest due rows first, and
 //! also the rows whose lease ran out because another process died. A permit is released once the
 //! result of its delivery is written.
@@ -43,6 +44,7 @@ mod delivery_result;
 mod email_sender;
 mod failure_evidence;
 mod fair_queue;
+mod held_jobs;
 mod permits;
 mod polled_rows;
 mod push_sender;
@@ -75,6 +77,7 @@ use admission::{AdmissionControl, AttemptTarget, BreakerState};
 pub use circuit_breaker::ProbeIntervals;
 use concurrency_limit::MIN_IN_FLIGHT_PER_USER;
 use fair_queue::FairQueue;
+use held_jobs::HeldJobs;
 pub use permits::{NoPermit, Permit, ReservedPermits};
 use permits::{UserShares, user_part};
 pub use recalls::Recalls;
@@ -108,6 +111,8 @@ pub trait Sender: Send + Sync + 'static {
 pub struct Job {
     /// Delivery to send.
     pub delivery: Delivery,
+    /// Instant before which the attempt does not start: the occurrence is not due.
+    pub starts_at: Instant,
     /// End of the claim, by this machine's monotonic clock.
     pub lease_ends: Instant,
     /// Right to hold the delivery in memory.
@@ -137,6 +142,7 @@ pub struct Dispatcher {
     shares: Arc<UserShares>,
     rate_limit: UserRateLimit,
     jobs: Arc<FairQueue<Job>>,
+    held: HeldJobs<Job>,
 }
 
 /// Limits of a dispatcher.
@@ -168,6 +174,7 @@ impl Dispatcher {
             shares: UserShares::new(user_part(capacity, MIN_PERMITS_PER_USER)),
             rate_limit: UserRateLimit::new(per_user_per_minute),
             jobs: FairQueue::new(user_part(max_in_flight, MIN_IN_FLIGHT_PER_USER)),
+            held: HeldJobs::new(),
         })
     }
 
@@ -190,9 +197,14 @@ impl Dispatcher {
         }
     }
 
-    /// Queues jobs to be sent.
+    /// Queues jobs to be sent, each once it is due.
     pub fn accept(&self, jobs: impl IntoIterator<Item = Job>) {
+        let now = Instant::now();
         for job in jobs {
+            if job.starts_at > now {
+                self.held.hold(job.starts_at, job);
+                continue;
+            }
             let dispatch = Arc::clone(&job.delivery.dispatch);
             // Once the worker has ended the job is dropped; its lease runs out and another process
             // claims it.
@@ -262,10 +274,11 @@ impl Dispatcher {
         AttemptTarget { user, address, platform }
     }
 
-    /// Number of jobs in memory that are not in flight.
+    /// Number of jobs in memory that are due and not in flight.
     fn queued(&self) -> usize {
         self.capacity
             .saturating_sub(self.permits.available_permits())
+            .saturating_sub(self.held.len())
             .saturating_sub(self.admission().in_flight())
     }
 

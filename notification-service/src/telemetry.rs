@@ -29,6 +29,10 @@ pub(crate) const METRICS: &[Metric] = &[
         "Claimed deliveries released unsent because they were changed or cancelled meanwhile",
     ),
     Metric::counter(
+        "reminders_deliveries_early_total",
+        "Attempts that began before their delivery was due, by channel: never",
+    ),
+    Metric::counter(
         "reminders_deliveries_total",
         "Deliveries that reached a state, by channel and state",
     ),

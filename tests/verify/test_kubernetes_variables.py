@@ -43,6 +43,7 @@ LEFT = {
     "EVENT_CONCURRENCY": "the figures in docs/BENCHMARKS.md are with the default",
     "USER_EVENTS_PER_SECOND": "a user of these environments is a person; the default is far above what one needs",
     "USER_RELEASES_PER_SECOND": "a user of these environments is a person; the default is far above what one needs",
+    "CLAIM_AHEAD_MILLISECONDS": "the default is longer than the way to notification-service",
     "PUSH_MAX_IN_FLIGHT": "the figures in docs/BENCHMARKS.md are with the default",
     "EMAIL_MAX_IN_FLIGHT": "SES's own rate decides, which the service asks for",
     "DEVICE_CHECKS_MAX_IN_FLIGHT": "the default keeps registrations from holding what pushes need",

@@ -385,6 +385,7 @@ def _notification_service():
             count("reminders_deliveries_recalled_total", "channel"),
             "recalled by a change: {{channel}}",
         ),
+        (count("reminders_deliveries_early_total", "channel"), "early: {{channel}}"),
     ]
     breakers = [
         (

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use contract::{ItemId, NotifyContent, Traceparent};
 use uuid::Uuid;
 
@@ -19,6 +19,15 @@ pub struct Lease {
     pub id: Uuid,
     /// Fence token: distinguishes this lease from the next one.
     pub fence: i32,
+}
+
+/// Terms of the leases of a scheduler.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LeaseTerms {
+    /// Time for which an occurrence is leased.
+    pub lease: Duration,
+    /// Time before its due time from which on an occurrence may be leased.
+    pub ahead: Duration,
 }
 
 /// An occurrence under a lease.
@@ -43,7 +52,7 @@ pub struct Claimed {
     pub user_key: UserKey,
     /// `true` if the notification recurs: the next occurrence is created when this one is released.
     pub recurs: bool,
-    /// Seconds between the due time and the claim.
+    /// Seconds between the due time and the claim; negative if it was claimed ahead.
     pub lateness: f64,
     /// Time at which its content was known to be up to date: the time of the claim; after an
     /// outage, when changes may be in transit, its due time.
@@ -143,10 +152,13 @@ impl Batch {
         delayed.for_each(|claimed| claimed.as_of = claimed.due_at);
     }
 
-    /// Returns the due time of the last row that was read, from which an ascending claim continues.
+    /// Returns the due time from which an ascending claim continues: that of the last row that was
+    /// read, but no later than the claim, as occurrences are still planned for times after it.
     #[must_use]
     pub fn last_due_at(&self) -> Option<DateTime<Utc>> {
-        self.claimed.last().map(|claimed| claimed.due_at)
+        let last = self.claimed.last()?;
+        let claimed_after = TimeDelta::microseconds((last.lateness * 1e6) as i64);
+        Some(last.due_at + claimed_after.min(TimeDelta::zero()))
     }
 }
 

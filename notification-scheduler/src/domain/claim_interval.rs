@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 /// Longest time between two claims: an occurrence that is created meanwhile may be due at once.
 pub const MAX_INTERVAL: Duration = Duration::from_millis(50);
@@ -15,17 +15,28 @@ pub const MIN_INTERVAL: Duration = Duration::from_millis(5);
 pub struct NextDue {
     /// The database's time.
     pub now: DateTime<Utc>,
-    /// Due time of the first pending occurrence without a lease.
-    pub due_at: Option<DateTime<Utc>>,
+    /// Time from which on the first pending occurrence without a lease may be claimed.
+    pub claimable_at: Option<DateTime<Utc>>,
 }
 
-/// Returns the time until the next occurrence is due, by the database's clock: at most
-/// [`MAX_INTERVAL`], and at least [`MIN_INTERVAL`] if it is due but leased to another scheduler.
+impl NextDue {
+    /// Moves the time of the claim ahead.
+    #[must_use]
+    pub fn ahead_by(self, ahead: Duration) -> Self {
+        let claimable_at = self.claimable_at.map(|at| {
+            at.checked_sub_signed(TimeDelta::from_std(ahead).unwrap_or_default()).unwrap_or(at)
+        });
+        Self { claimable_at, ..self }
+    }
+}
+
+/// Returns the time until the next occurrence may be claimed, by the database's clock: at most
+/// [`MAX_INTERVAL`], and at least [`MIN_INTERVAL`] if it may be but is leased to another scheduler.
 #[must_use]
 pub fn until(next: NextDue) -> Duration {
-    let wait = match next.due_at {
+    let wait = match next.claimable_at {
         None => MAX_INTERVAL,
-        Some(due_at) => (due_at - next.now).to_std().unwrap_or(MIN_INTERVAL),
+        Some(claimable_at) => (claimable_at - next.now).to_std().unwrap_or(MIN_INTERVAL),
     };
     wait.min(MAX_INTERVAL)
 }
@@ -47,18 +58,24 @@ pub fn while_backlogged(took: Duration) -> Duration {
 
 #[cfg(test)]
 mod tests {
-    use chrono::TimeDelta;
-
     use super::*;
 
     fn next(after_us: Option<i64>) -> NextDue {
         let now: DateTime<Utc> = "2026-05-01T08:00:00Z".parse().expect("a time");
-        NextDue { now, due_at: after_us.map(|us| now + TimeDelta::microseconds(us)) }
+        NextDue { now, claimable_at: after_us.map(|us| now + TimeDelta::microseconds(us)) }
     }
 
     #[test]
     fn waits_until_next_is_due() {
         assert_eq!(until(next(Some(12_345))), Duration::from_micros(12_345));
+    }
+
+    #[test]
+    fn waits_until_next_may_be_claimed_ahead() {
+        let ahead = next(Some(12_345)).ahead_by(Duration::from_millis(10));
+        assert_eq!(until(ahead), Duration::from_micros(2_345));
+        assert_eq!(until(ahead.ahead_by(Duration::from_secs(1))), MIN_INTERVAL);
+        assert_eq!(until(next(None).ahead_by(Duration::from_secs(1))), MAX_INTERVAL);
     }
 
     #[test]

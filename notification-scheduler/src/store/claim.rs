@@ -1,16 +1,14 @@
 //! Leases of due occurrences, by the index of due times.
 //!
-//! `not_before` is a hint: earlier occurrences are passed over, and with them the index entries of
-//! those that were released lately.
-
-use std::time::Duration;
+//! An occurrence is claimed from `ahead` before its due time on. `not_before` is a hint: earlier
+//! occurrences are passed over, and with them the index entries of those that were released lately.
 
 use chrono::{DateTime, Utc};
 use db::{StoredTime, interval};
 use sqlx::PgExecutor;
 
 use crate::domain::{
-    claim::Lease,
+    claim::{Lease, LeaseTerms},
     claim_interval::NextDue,
     user_key::{KeyRanges, UserKey},
 };
@@ -22,13 +20,13 @@ use crate::domain::{
 pub async fn lease_due(
     executor: impl PgExecutor<'_>,
     limit: i64,
-    lease: Duration,
+    terms: LeaseTerms,
     not_before: Option<DateTime<Utc>>,
 ) -> Result<Vec<Lease>, sqlx::Error> {
     let rows = sqlx::query!(
         r#"with due as materialized (
                    select id from occurrences
-                   where pending and due_at <= now()
+                   where pending and due_at <= now() + $4::interval
                        and due_at >= coalesce($3::timestamptz, '-infinity') and lease_until <= now()
                    order by due_at limit $1
                    for update skip locked
@@ -38,8 +36,9 @@ pub async fn lease_due(
                where occurrences.id = due.id
                returning occurrences.id, fence"#,
         limit,
-        interval(lease),
+        interval(terms.lease),
         not_before,
+        interval(terms.ahead),
     )
     .fetch_all(executor)
     .await?;
@@ -54,7 +53,7 @@ pub async fn lease_due(
 pub async fn lease_due_in_ranges(
     executor: impl PgExecutor<'_>,
     limit: i64,
-    lease: Duration,
+    terms: LeaseTerms,
     not_before: Option<DateTime<Utc>>,
     ranges: &KeyRanges,
 ) -> Result<Vec<Lease>, sqlx::Error> {
@@ -64,7 +63,7 @@ pub async fn lease_due_in_ranges(
                    from unnest($4::bigint[], $5::bigint[]) as gap (above, below)
                    cross join lateral (
                        select id from occurrences
-                       where pending and due_at <= now()
+                       where pending and due_at <= now() + $6::interval
                            and due_at >= coalesce($3::timestamptz, '-infinity')
                            and lease_until <= now()
                          and user_key >= gap.above and user_key <= gap.below
@@ -77,10 +76,11 @@ pub async fn lease_due_in_ranges(
                where occurrences.id = due.id
                returning occurrences.id, fence"#,
         limit,
-        interval(lease),
+        interval(terms.lease),
         not_before,
         &ranges.first,
         &ranges.last,
+        interval(terms.ahead),
     )
     .fetch_all(executor)
     .await?;
@@ -94,7 +94,7 @@ pub async fn lease_due_in_ranges(
 pub async fn lease_due_of_user(
     executor: impl PgExecutor<'_>,
     limit: i64,
-    lease: Duration,
+    terms: LeaseTerms,
     not_before: Option<DateTime<Utc>>,
     user: UserKey,
 ) -> Result<Vec<Lease>, sqlx::Error> {
@@ -104,7 +104,7 @@ pub async fn lease_due_of_user(
                    from unnest($4::bigint[]) with ordinality as wanted (user_key, rank)
                    cross join lateral (
                        select id from occurrences
-                       where pending and due_at <= now()
+                       where pending and due_at <= now() + $5::interval
                            and due_at >= coalesce($3::timestamptz, '-infinity')
                            and lease_until <= now()
                          and user_key = wanted.user_key
@@ -118,9 +118,10 @@ pub async fn lease_due_of_user(
                where occurrences.id = due.id
                returning occurrences.id, fence"#,
         limit,
-        interval(lease),
+        interval(terms.lease),
         not_before,
         &user.by_priority(),
+        interval(terms.ahead),
     )
     .fetch_all(executor)
     .await?;
@@ -146,5 +147,5 @@ pub async fn next_due(
     )
     .fetch_one(executor)
     .await?;
-    Ok(NextDue { now: row.now, due_at: row.due_at.map(StoredTime::nearest) })
+    Ok(NextDue { now: row.now, claimable_at: row.due_at.map(StoredTime::nearest) })
 }

@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     domain::{
-        claim::{Batch, PublishStatus},
+        claim::{Batch, LeaseTerms, PublishStatus},
         claim_interval::{self, MIN_INTERVAL},
         user_key::UserKey,
     },
@@ -42,6 +42,9 @@ pub struct Settings {
     pub topic: String,
     /// Duration of a lease.
     pub lease: Duration,
+    /// Time before its due time from which on an occurrence is claimed
+    /// (`CLAIM_AHEAD_MILLISECONDS`).
+    pub claim_ahead: Duration,
     /// Largest number of occurrences claimed together.
     pub batch: usize,
     /// Number of batches published at once.
@@ -54,11 +57,21 @@ pub struct Settings {
 impl Settings {
     /// Default duration of a lease.
     pub const LEASE: Duration = Duration::from_secs(15);
+    /// Default time before the due time from which on an occurrence is claimed: longer than it
+    /// usually takes to notification-service.
+    pub const CLAIM_AHEAD: Duration = Duration::from_millis(100);
 
     /// Returns the default settings for a topic.
     #[must_use]
     pub fn new(topic: String) -> Self {
-        Self { topic, lease: Self::LEASE, batch: 500, in_flight: 6, user_releases_per_second: 500 }
+        Self {
+            topic,
+            lease: Self::LEASE,
+            claim_ahead: Self::CLAIM_AHEAD,
+            batch: 500,
+            in_flight: 6,
+            user_releases_per_second: 500,
+        }
     }
 }
 
@@ -86,11 +99,12 @@ impl Scheduler {
     /// database.
     #[must_use]
     pub fn new(pool: PgPool, listener: PgPool, bus: SharedBus, settings: Settings) -> Self {
-        let Settings { topic, lease, batch, in_flight, user_releases_per_second } = settings;
+        let Settings { topic, lease, claim_ahead, batch, in_flight, user_releases_per_second } =
+            settings;
         let limits = Arc::new(ReleaseLimits::new(user_releases_per_second));
         let backoff = Arc::new(SharedBackoff::new(BACKOFF));
-        let sleeper = Arc::new(Sleeper::new(pool.clone(), listener));
-        let due = DueOccurrences::new(pool.clone(), lease);
+        let due = DueOccurrences::new(pool.clone(), LeaseTerms { lease, ahead: claim_ahead });
+        let sleeper = Arc::new(Sleeper::new(pool.clone(), due.clone(), listener));
         let claimer = BatchClaimer::new(due, batch, Arc::clone(&limits), Arc::clone(&backoff));
         let releaser = Releaser::new(
             pool,
@@ -138,7 +152,7 @@ impl Scheduler {
     }
 
     /// Claims from the last due time on: full batches without a pause, otherwise when the next
-    /// occurrence is due.
+    /// occurrence may be claimed.
     async fn claim_from_last(self, shutdown: CancellationToken) -> JoinSet<()> {
         let mut releasing = JoinSet::new();
         let mut not_before = None;

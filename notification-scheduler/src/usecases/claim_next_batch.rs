@@ -72,8 +72,8 @@ impl BatchClaimer {
         Some(batch)
     }
 
-    /// Returns the time until the next occurrence is due; none if the database failed, which is
-    /// recorded.
+    /// Returns the time until the next occurrence may be claimed; none if the database failed,
+    /// which is recorded.
     pub(crate) async fn until_next(&self, not_before: Option<DateTime<Utc>>) -> Duration {
         match self.due.next_due(not_before).await {
             Ok(next) => claim_interval::until(next),
@@ -127,6 +127,6 @@ fn count(batch: &Batch) {
         .record(batch.claimed_at.elapsed().as_secs_f64());
     let lateness = metrics::histogram!("reminders_scheduler_lateness_seconds");
     for claimed in &batch.claimed {
-        lateness.record(claimed.lateness);
+        lateness.record(claimed.lateness.max(0.0));
     }
 }

@@ -1,5 +1,5 @@
-//! Sleep of a scheduler that finds nothing due, until the next occurrence is due or event-service
-//! plans an earlier one.
+//! Sleep of a scheduler that finds nothing due, until the next occurrence may be claimed or
+//! event-service plans an earlier one.
 
 use std::{sync::Arc, time::Duration};
 
@@ -7,7 +7,7 @@ use db::wake::{Idle, Listener, Step};
 use sqlx::PgPool;
 use tokio::time::{Instant, timeout_at};
 
-use super::Error;
+use super::{Error, claim_due_occurrences::DueOccurrences};
 use crate::store;
 
 /// Channel of notifications of planned occurrences.
@@ -20,17 +20,18 @@ const CAUTION: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(crate) struct Sleeper {
     pool: PgPool,
+    due: DueOccurrences,
     idle: Arc<Idle>,
     listener: Listener,
 }
 
 impl Sleeper {
     /// Starts to listen on a connection of `listener`, a pool for this alone.
-    pub(crate) fn new(pool: PgPool, listener: PgPool) -> Self {
+    pub(crate) fn new(pool: PgPool, due: DueOccurrences, listener: PgPool) -> Self {
         let idle = Arc::new(Idle::new(CAUTION));
         let woken = Arc::clone(&idle);
         let listener = Listener::start(listener, CHANNEL, move |_| woken.wake());
-        Self { pool, idle, listener }
+        Self { pool, due, idle, listener }
     }
 
     /// Records that a loop claimed occurrences.
@@ -52,9 +53,8 @@ impl Sleeper {
                 }
             }
             Step::Sleep => {
-                let next = store::claim::next_due(&self.pool, None).await;
-                let next = next.map_err(Error::of("read the next due time"))?;
-                let until = next.due_at.map(|due_at| (due_at - next.now).to_std());
+                let next = self.due.next_due(None).await?;
+                let until = next.claimable_at.map(|at| (at - next.now).to_std());
                 self.idle.sleep(now, until.map(Result::unwrap_or_default));
             }
             Step::Announce(_) | Step::Poll => {}

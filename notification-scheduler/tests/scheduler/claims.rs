@@ -4,17 +4,20 @@ use std::{collections::HashSet, time::Duration};
 
 use notification_scheduler::{
     domain::{
-        claim::{Lease, leases},
+        claim::{Claimed, Lease, LeaseTerms, leases},
         events,
         user_key::UserKey,
     },
     store::quarantine,
-    usecases::{mark_released::mark_released, quarantine_unreadable::QUARANTINE},
+    usecases::{
+        claim_due_occurrences::DueOccurrences, mark_released::mark_released,
+        quarantine_unreadable::QUARANTINE,
+    },
 };
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use crate::fixture::test_service;
+use crate::fixture::{TERMS, test_service};
 
 #[tokio::test]
 async fn claims_nothing_early() {
@@ -26,6 +29,26 @@ async fn claims_nothing_early() {
         assert!(batch.claimed.iter().all(|claimed| claimed.lateness >= 0.0), "{:?}", batch.claimed);
         claimed += batch.claimed.len();
     }
+}
+
+#[tokio::test]
+async fn claims_ahead_and_no_earlier() {
+    let service = test_service().await;
+    let terms = LeaseTerms { ahead: Duration::from_millis(400), ..TERMS };
+    let ahead = DueOccurrences::new(service.pool.clone(), terms);
+    service.make(20, "700 milliseconds").await;
+    let mut claimed = 0;
+    while claimed < 20 {
+        let batch = ahead.claim(500, None).await.expect("asked");
+        let is_ahead = |claimed: &Claimed| (-0.4..0.0).contains(&claimed.lateness);
+        assert!(batch.claimed.iter().all(is_ahead), "{:?}", batch.claimed);
+        claimed += batch.claimed.len();
+    }
+    service.make(1, "1 hour").await;
+    let next = ahead.next_due(None).await.expect("asked");
+    let due = service.due.next_due(None).await.expect("asked");
+    let [next, due] = [next, due].map(|next| next.claimable_at.expect("one waits"));
+    assert_eq!((due - next).num_milliseconds(), 400);
 }
 
 #[tokio::test]
@@ -294,11 +317,11 @@ async fn claims_each_once_with_twenty_schedulers() {
 #[tokio::test]
 async fn reports_next_due_time_without_lease() {
     let service = test_service().await;
-    assert_eq!(service.due.next_due(None).await.expect("asked").due_at, None);
+    assert_eq!(service.due.next_due(None).await.expect("asked").claimable_at, None);
     service.make(1, "1 hour").await;
     service.make(1, "-1 minute").await;
     service.due.claim(10, None).await.expect("claimed");
     let next = service.due.next_due(None).await.expect("asked");
-    let ahead = next.due_at.expect("one waits") - next.now;
+    let ahead = next.claimable_at.expect("one waits") - next.now;
     assert!((3_500..=3_600).contains(&ahead.num_seconds()), "{ahead}");
 }

@@ -8,6 +8,7 @@ use bus::{
 };
 use contract::Envelope;
 use notification_scheduler::{
+    domain::claim::LeaseTerms,
     store::SESSION,
     tasks::scheduler::{Scheduler, Settings},
     usecases::claim_due_occurrences::DueOccurrences,
@@ -26,6 +27,9 @@ static MIGRATOR: Migrator = sqlx::migrate!("../event-service/migrations");
 pub(crate) const TOPIC: &str = "notification-topic";
 pub(crate) const QUEUE: &str = "notification-queue";
 
+/// Leases of the usual duration, from the due time on.
+pub(crate) const TERMS: LeaseTerms = LeaseTerms { lease: Settings::LEASE, ahead: Duration::ZERO };
+
 pub(crate) struct TestService {
     pub(crate) database: Database,
     pub(crate) pool: PgPool,
@@ -42,7 +46,7 @@ pub(crate) async fn test_service() -> TestService {
         .connect_with(options.options(SESSION.iter().copied()))
         .await;
     let pool = pool.expect("connects");
-    TestService { due: DueOccurrences::new(pool.clone(), Settings::LEASE), database, pool }
+    TestService { due: DueOccurrences::new(pool.clone(), TERMS), database, pool }
 }
 
 pub(crate) async fn bus(url: &str) -> SharedBus {

@@ -4,7 +4,7 @@ use std::{collections::HashSet, time::Duration};
 
 use notification_scheduler::{
     domain::{
-        claim::{Claimed, PublishStatus, leases},
+        claim::{Claimed, LeaseTerms, PublishStatus, leases},
         events::{self, UnpublishedOutcome},
     },
     store::leases::return_leases,
@@ -14,13 +14,14 @@ use notification_scheduler::{
     },
 };
 
-use crate::fixture::test_service;
+use crate::fixture::{TERMS, test_service};
 
 #[tokio::test]
 async fn refuses_stale_fence_after_crash() {
     let service = test_service().await;
     service.make(3, "-1 minute").await;
-    let short = DueOccurrences::new(service.pool.clone(), Duration::from_millis(1));
+    let terms = LeaseTerms { lease: Duration::from_millis(1), ..TERMS };
+    let short = DueOccurrences::new(service.pool.clone(), terms);
     let crashed = short.claim(10, None).await.expect("claimed").claimed;
     let again = support::wait_until(Duration::from_secs(5), async || {
         let claimed = service.due.claim(10, None).await.expect("asked").claimed;

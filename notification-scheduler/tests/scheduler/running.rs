@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use contract::EventType;
-use notification_scheduler::{App, Config};
+use notification_scheduler::{App, Config, tasks::scheduler::Settings};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use support::{http::Client, wait_until};
 use tokio_util::sync::CancellationToken;
@@ -70,23 +70,21 @@ async fn publishes_others_beside_one_users_backlog() {
     assert_eq!(drain(&bus).await.len(), 5_020);
 }
 
-/// Waits until the schedulers of a database have slept for a while; returns the number of
-/// transactions in a second of sleep.
-async fn transactions_asleep(service: &TestService) -> i64 {
+/// Waits until the schedulers of a database are asleep: in two seconds, one that polls has forty
+/// transactions. PostgreSQL counts them up to ten seconds late.
+async fn wait_for_sleep(service: &TestService) {
     let announced = "select count(*) from scheduler_sleep where asleep_until > now()";
-    let is_announced = async || {
-        sqlx::query_scalar::<_, i64>(announced).fetch_one(&service.pool).await.expect("read") > 0
+    let commits = "select xact_commit from pg_stat_database where datname = current_database()";
+    let read = async |sql: &'static str| {
+        sqlx::query_scalar::<_, i64>(sql).fetch_one(&service.pool).await.expect("read")
     };
-    wait_until(LIMIT, is_announced).await;
-    // The caution before the first sleep.
-    tokio::time::sleep(Duration::from_secs(2)).await;
-    let commits = async || {
-        let commits = "select xact_commit from pg_stat_database where datname = current_database()";
-        sqlx::query_scalar::<_, i64>(commits).fetch_one(&service.pool).await.expect("read")
+    let is_asleep = async || {
+        let before = read(commits).await;
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let polled = read(commits).await - before;
+        read(announced).await > 0 && polled < 20
     };
-    let before = commits().await;
-    tokio::time::sleep(Duration::from_secs(2)).await;
-    (commits().await - before) / 2
+    wait_until(LIMIT, is_asleep).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -96,8 +94,7 @@ async fn sleeps_until_something_is_due_or_planned() {
     let shutdown = CancellationToken::new();
     let stop = shutdown.clone();
     let running = tokio::spawn(async move { scheduler.run(stop).await });
-    let transactions = transactions_asleep(&service).await;
-    assert!(transactions < 10, "{transactions} transactions a second while nothing is due");
+    wait_for_sleep(&service).await;
 
     // One that is due during the sleep, and then one that is due before that.
     service.make(1, "3 seconds").await;
@@ -107,7 +104,7 @@ async fn sleeps_until_something_is_due_or_planned() {
     assert_eq!(service.count(late).await, 0);
 
     // One that somebody plans without waking the scheduler.
-    transactions_asleep(&service).await;
+    wait_for_sleep(&service).await;
     service.make_silently("user-1", 1, "0 seconds").await;
     nothing_is_pending(&service).await;
     shutdown.cancel();
@@ -115,7 +112,7 @@ async fn sleeps_until_something_is_due_or_planned() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn publishes_within_milliseconds_and_never_early() {
+async fn publishes_ahead_within_milliseconds() {
     let service = test_service().await;
     let bus = service.bus().await;
     let scheduler = service.scheduler(bus);
@@ -132,9 +129,10 @@ async fn publishes_within_milliseconds_and_never_early() {
         max(extract(epoch from released_at - due_at))::float8 from occurrences";
     let (earliest, latest): (f64, f64) =
         sqlx::query_as(sql).fetch_one(&service.pool).await.expect("times");
-    // The bound is generous for a machine that runs other tests; the benchmark measures the real
-    // one.
-    assert!(earliest >= 0.0 && latest < 1.0, "{earliest} {latest}");
+    // The upper bound is generous for a machine that runs other tests; the benchmark measures the
+    // real one.
+    let ahead = Settings::CLAIM_AHEAD.as_secs_f64();
+    assert!((-ahead..0.0).contains(&earliest) && latest < 1.0, "{earliest} {latest}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

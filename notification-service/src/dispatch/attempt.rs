@@ -5,6 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use chrono::{DateTime, Utc};
 use contract::{DeliveryState, Reason};
 use tokio::{sync::mpsc, time::timeout_at};
 use tracing::Instrument;
@@ -49,6 +50,11 @@ pub(super) fn has_time(job: &Job) -> bool {
     job.lease_ends.saturating_duration_since(Instant::now()) >= LEAST_LEASE
 }
 
+/// Returns the time at which a delivery is due: for a deferred one, the end of the quiet hours.
+fn due_at(delivery: &Delivery) -> DateTime<Utc> {
+    delivery.deferred_until.unwrap_or(delivery.dispatch.send.due_at)
+}
+
 impl<S: Sender> AttemptRunner<S> {
     /// Runs the attempt of an admitted job and submits its result.
     pub(super) async fn run(&self, job: Job, admitted: AdmittedAttempt) {
@@ -63,7 +69,7 @@ impl<S: Sender> AttemptRunner<S> {
                 .increment(1);
             return self.release(job).await;
         }
-        let Job { delivery, lease_ends, permit } = job;
+        let Job { delivery, lease_ends, permit, .. } = job;
         let result = self.attempt(delivery, lease_ends, &admitted.ticket).await;
         drop(admitted);
         self.submit(result, permit).await;
@@ -109,6 +115,11 @@ impl<S: Sender> AttemptRunner<S> {
             }
             Address::Device { .. } | Address::Mailbox(_) => None,
         };
+        if started < due_at(&delivery) {
+            let channel = self.dispatcher.channel.as_str();
+            metrics::counter!("reminders_deliveries_early_total", "channel" => channel)
+                .increment(1);
+        }
         if let Some(reason) = obstacle {
             let new_state = delivery_result::not_sent(&delivery, reason);
             return delivery_result::without_attempt(delivery, new_state, started);
@@ -156,9 +167,7 @@ impl<S: Sender> AttemptRunner<S> {
         )
         .increment(1);
         let Some(reason) = outcome.reason() else {
-            // A deferred delivery was due when the quiet hours ended.
-            let late =
-                times.ended - delivery.deferred_until.unwrap_or(delivery.dispatch.send.due_at);
+            let late = times.ended - due_at(delivery);
             return self.lateness.record(late.as_seconds_f64().max(0.0));
         };
         let reason = reason.as_str();

@@ -30,6 +30,8 @@ const PROBE_CLAIM: usize = 200;
 const PATIENCE: Duration = Duration::from_millis(50);
 /// Pause after a claim that found rows.
 const PAUSE: Duration = Duration::from_millis(20);
+/// Shortest pause before a claim for which a row is due.
+const LEAST_PAUSE: Duration = Duration::from_millis(1);
 /// Longest pause after claims that found none.
 const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 /// Pause after a claim: the first after one that found rows, doubled with each that found none.
@@ -146,11 +148,17 @@ impl<S: Sender> Worker<S> {
             Ok(claimed) => {
                 progress.empty_claims =
                     if claimed.any { 0 } else { progress.empty_claims.saturating_add(1) };
-                if progress.empty_claims < IDLE_AFTER {
-                    return BACKOFF.pause(progress.empty_claims.saturating_add(1));
+                let pause = if progress.empty_claims < IDLE_AFTER {
+                    BACKOFF.pause(progress.empty_claims.saturating_add(1))
+                } else {
+                    IDLE_PAUSE
+                };
+                if claimed.any {
+                    return pause;
                 }
+                // Rows that were released ahead are due soon.
                 match ledger::time_until_due(&self.pool, self.dispatcher.channel).await {
-                    Ok(until) => until.map_or(IDLE_PAUSE, |until| until.clamp(PAUSE, IDLE_PAUSE)),
+                    Ok(until) => until.map_or(pause, |until| until.clamp(LEAST_PAUSE, pause)),
                     Err(error) => self.failed(&error, progress),
                 }
             }
@@ -190,7 +198,8 @@ impl<S: Sender> Worker<S> {
     ) -> Result<Claimed, sqlx::Error> {
         self.release(&mut progress.released).await?;
         let limit = permits.len();
-        let lease_ends = Instant::now() + LEASE;
+        let begun = Instant::now();
+        let lease_ends = begun + LEASE;
         let now = self.attempts.clock.now();
         let due_since = progress.horizon.due_since();
         let claim = Claim { limit, due_since, lease: self.takeover, takeover: progress.takeover() };
@@ -214,7 +223,7 @@ impl<S: Sender> Worker<S> {
         let (mut jobs, mut excess) = (Vec::with_capacity(deliveries.len()), Vec::new());
         for delivery in deliveries {
             match permits.take(&delivery.dispatch.user_id, is_urgent(&delivery.dispatch)) {
-                Ok(permit) => jobs.push(Job { delivery, lease_ends, permit }),
+                Ok(permit) => jobs.push(Job { delivery, starts_at: begun, lease_ends, permit }),
                 Err(_) => excess.push(delivery),
             }
         }

@@ -70,8 +70,9 @@ pub(super) fn postponed(
     now: DateTime<Utc>,
     random: f64,
 ) -> DeliveryResult {
-    let due_at = delivery.deferred_until.unwrap_or(delivery.dispatch.send.due_at);
-    let waited = now.signed_duration_since(due_at).to_std().unwrap_or_default();
+    let due_at = delivery.dispatch.send.due_at;
+    let waited_since = delivery.deferred_until.unwrap_or(due_at);
+    let waited = now.signed_duration_since(waited_since).to_std().unwrap_or_default();
     let Postponement { wait, reason, fails_persistently } = postponement;
     let decision = policy.hold(wait, now, delivery.dispatch.send.expires_at, random);
     let new_state = match (reason, decision) {
@@ -80,9 +81,10 @@ pub(super) fn postponed(
             failed(reason)
         }
         (reason, Decision::HoldUntil(at)) if !wait.is_zero() => {
-            NewState::Pending { next_attempt_at: at, reason }
+            NewState::Pending { next_attempt_at: at.max(due_at), reason }
         }
-        _ => NewState::Pending { next_attempt_at: now, reason: None },
+        // It may have been held until it is due.
+        _ => NewState::Pending { next_attempt_at: now.max(due_at), reason: None },
     };
     without_attempt(delivery, new_state, now)
 }

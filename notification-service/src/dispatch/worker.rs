@@ -83,8 +83,13 @@ impl<S: Sender> Worker<S> {
     /// and releases all other jobs.
     pub(super) async fn run(self, shutdown: CancellationToken) {
         let in_flight = TaskTracker::new();
-        tokio::join!(self.claim(&shutdown), self.send_queued(&in_flight, &shutdown));
-        for job in self.dispatcher.jobs.close() {
+        tokio::join!(
+            self.claim(&shutdown),
+            self.queue_held(&shutdown),
+            self.send_queued(&in_flight, &shutdown)
+        );
+        let held = self.dispatcher.held.close();
+        for job in held.into_iter().chain(self.dispatcher.jobs.close()) {
             self.attempts.release(job).await;
         }
         in_flight.close();
@@ -94,6 +99,17 @@ impl<S: Sender> Worker<S> {
                 "attempts were still in flight at the drain limit, their outcomes are lost and \
                  their leases will expire"
             );
+        }
+    }
+
+    /// Queues the jobs that are held, each once it is due.
+    async fn queue_held(&self, shutdown: &CancellationToken) {
+        loop {
+            tokio::select! {
+                biased;
+                () = shutdown.cancelled() => return,
+                jobs = self.dispatcher.held.next() => self.dispatcher.accept(jobs),
+            }
         }
     }
 

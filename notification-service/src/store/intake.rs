@@ -45,7 +45,10 @@ pub struct NewDelivery<'a> {
     pub reason: Option<Reason>,
     /// Time until which a deferred delivery waits.
     pub deferred_until: Option<DateTime<Utc>>,
-    /// Time before which a pending delivery without a lease is not claimed; `None`: now.
+    /// Time at which the occurrence is due; a pending delivery without a lease is not claimed
+    /// before.
+    pub due_at: DateTime<Utc>,
+    /// Another time before which it is not claimed; `None`: now.
     pub not_before: Option<DateTime<Utc>>,
     /// `true` if the row is written as claimed by this process.
     pub leased: bool,
@@ -183,16 +186,17 @@ pub async fn insert_deliveries(
     let leased: Vec<bool> = rows.iter().map(|row| row.leased).collect();
     let deferred: Vec<Option<DateTime<Utc>>> = rows.iter().map(|row| row.deferred_until).collect();
     let not_before: Vec<Option<DateTime<Utc>>> = rows.iter().map(|row| row.not_before).collect();
+    let due: Vec<DateTime<Utc>> = rows.iter().map(|row| row.due_at).collect();
     sqlx::query!(
         "insert into deliveries (occurrence_id, channel, device_id, id, user_id, state, reason, leased, deferred_until,
              next_attempt_at, finished_at)
          select occurrence_id, channel, device_id, id, user_id, state, reason, leased, deferred_until,
-             case state when 'pending' then case when leased then now() + $10 else coalesce(not_before, now()) end
+             case state when 'pending' then case when leased then now() + $10 else greatest(not_before, now(), due_at) end
                  when 'deferred' then deferred_until end,
              case when state not in ('pending', 'deferred') then now() end
          from unnest($1::uuid[], $2::text[], $3::uuid[], $4::uuid[], $5::text[], $6::text[], $7::text[], $8::bool[], $9::timestamptz[],
-                     $11::timestamptz[])
-             as new (occurrence_id, channel, device_id, id, user_id, state, reason, leased, deferred_until, not_before)",
+                     $11::timestamptz[], $12::timestamptz[])
+             as new (occurrence_id, channel, device_id, id, user_id, state, reason, leased, deferred_until, not_before, due_at)",
         &occurrences,
         &channels as &[&str],
         &devices,
@@ -204,6 +208,7 @@ pub async fn insert_deliveries(
         &deferred as &[Option<DateTime<Utc>>],
         interval(lease),
         &not_before as &[Option<DateTime<Utc>>],
+        &due,
     )
     .execute(connection)
     .await?;
@@ -221,8 +226,10 @@ pub async fn release(
 ) -> Result<u64, sqlx::Error> {
     let (occurrences, ids): (Vec<Uuid>, Vec<Uuid>) = rows.iter().copied().unzip();
     let released = sqlx::query!(
-        "update deliveries set leased = false, next_attempt_at = now()
-         where occurrence_id = any($1) and id = any($2) and state = 'pending' and leased and fence = 0",
+        "update deliveries as d set leased = false, next_attempt_at = greatest(now(), p.due_at)
+         from dispatches as p
+         where d.occurrence_id = any($1) and d.id = any($2) and d.state = 'pending' and d.leased and d.fence = 0
+           and p.occurrence_id = d.occurrence_id",
         &occurrences,
         &ids,
     )

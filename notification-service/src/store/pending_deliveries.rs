@@ -265,7 +265,7 @@ pub async fn cancel(
     Ok(())
 }
 
-/// Defers deferred deliveries to another time; `None` lets them be sent now.
+/// Defers deferred deliveries to another time; `None` lets them be sent as soon as they are due.
 ///
 /// # Errors
 /// If the statement fails.
@@ -276,8 +276,9 @@ pub async fn defer(
 ) -> Result<(), sqlx::Error> {
     let (occurrences, channels, devices) = columns(keys);
     sqlx::query!(
-        "update deliveries as d set next_attempt_at = coalesce($4, now()), deferred_until = coalesce($4, now())
+        "update deliveries as d set next_attempt_at = greatest(coalesce($4, now()), p.due_at), deferred_until = coalesce($4, now())
          from unnest($1::uuid[], $2::text[], $3::uuid[]) as target (occurrence_id, channel, device_id)
+             join dispatches as p on p.occurrence_id = target.occurrence_id
          where d.occurrence_id = target.occurrence_id and d.channel = target.channel and d.device_id = target.device_id and d.state = 'deferred'",
         &occurrences,
         &channels as &[&str],

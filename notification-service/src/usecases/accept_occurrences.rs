@@ -100,6 +100,8 @@ impl AcceptOccurrences {
         dispatches: &[Dispatch],
         doubtful: &mut DoubtfulRows,
     ) -> Result<usize, Error> {
+        // Its time decides when an occurrence that was released ahead is due.
+        self.clock.observe_once(&self.pool).await?;
         let mut superseded = HashMap::new();
         loop {
             let mut plan = self.plan(dispatches, &superseded).await?;
@@ -138,7 +140,7 @@ impl AcceptOccurrences {
     ) -> Result<(), Error> {
         let rows: Vec<&Dispatch> = planned.iter().map(|(dispatch, _)| &**dispatch).collect();
         let new = intake::insert_dispatches(&mut transaction, &rows).await?;
-        let mut batch = LedgerBatch::begin(self.clock.now(), lease_ends);
+        let mut batch = LedgerBatch::begin(&self.clock, lease_ends);
         let new_ones =
             || planned.iter().filter(|(dispatch, _)| new.contains(&dispatch.occurrence_id()));
         let missed = self.end_missed(&mut transaction, new_ones(), &mut batch).await?;

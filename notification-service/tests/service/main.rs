@@ -23,6 +23,7 @@ mod preferences;
 mod query_plans;
 mod quiet_hours;
 mod reconcile;
+mod released_ahead;
 mod retention;
 mod revisions;
 mod sending;

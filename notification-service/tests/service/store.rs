@@ -39,6 +39,7 @@ async fn write_occurrence(pool: &PgPool, devices: &[uuid::Uuid], leased: bool) -
         state: DeliveryState::Pending,
         reason: None,
         deferred_until: None,
+        due_at: due.send.due_at,
         not_before: None,
         leased,
     };

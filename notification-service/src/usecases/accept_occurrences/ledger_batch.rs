@@ -1,6 +1,9 @@
 //! Ledger rows, messages and jobs of one transaction that accepts occurrences.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use chrono::{DateTime, Utc};
 use contract::{Channel, DeliveryState, Reason, new_id};
@@ -8,6 +11,7 @@ use service::outbox::OutboxMessage;
 
 use super::planned_deliveries::{InitialState, PlannedDelivery};
 use crate::{
+    clock::DbClock,
     dispatch::{Job, MIN_POSTPONEMENT, NoPermit, ReservedPermits, is_urgent},
     domain::{
         delivery::{Delivery, Dispatch},
@@ -15,6 +19,10 @@ use crate::{
     },
     store::intake::NewDelivery,
 };
+
+/// Longest time for which a delivery is held in memory until it is due. One that is due later, as
+/// far as is known, waits in the ledger.
+const MAX_HELD: Duration = Duration::from_secs(2);
 
 /// Permits reserved from the dispatchers.
 pub(super) struct Reservations {
@@ -24,6 +32,7 @@ pub(super) struct Reservations {
 
 /// Rows and messages to write, and jobs for the dispatchers.
 pub(super) struct LedgerBatch<'a> {
+    clock: &'a DbClock,
     at: DateTime<Utc>,
     lease_ends: Instant,
     pub(super) rows: Vec<NewDelivery<'a>>,
@@ -35,11 +44,12 @@ pub(super) struct LedgerBatch<'a> {
 }
 
 impl<'a> LedgerBatch<'a> {
-    /// Creates an empty batch that is written at `at` and leases rows until `lease_ends`.
-    pub(super) fn begin(at: DateTime<Utc>, lease_ends: Instant) -> Self {
+    /// Creates an empty batch that is written now and leases rows until `lease_ends`.
+    pub(super) fn begin(clock: &'a DbClock, lease_ends: Instant) -> Self {
+        let at = clock.now();
         let (rows, messages, pushes, emails) = Default::default();
         let (pushes_wait, emails_wait) = (false, false);
-        Self { at, lease_ends, rows, messages, pushes, emails, pushes_wait, emails_wait }
+        Self { clock, at, lease_ends, rows, messages, pushes, emails, pushes_wait, emails_wait }
     }
 
     /// Adds a delivery. It is leased if there is a permit for it, and ends if it is missed.
@@ -89,6 +99,7 @@ impl<'a> LedgerBatch<'a> {
             state,
             reason,
             deferred_until,
+            due_at: dispatch.send.due_at,
             not_before,
             leased,
         });
@@ -107,6 +118,12 @@ impl<'a> LedgerBatch<'a> {
         let (permits, jobs, waits) = match planned.key.channel {
             Channel::Push => (&mut reservations.push, &mut self.pushes, &mut self.pushes_wait),
             Channel::Email => (&mut reservations.email, &mut self.emails, &mut self.emails_wait),
+        };
+        let starts_at = self.clock.instant_of(dispatch.send.due_at);
+        let latest = Instant::now() + MAX_HELD;
+        let Some(starts_at) = starts_at.filter(|starts_at| *starts_at <= latest) else {
+            *waits = true;
+            return (false, None);
         };
         let permit = match permits.take(&dispatch.user_id, is_urgent(dispatch)) {
             Ok(permit) => permit,
@@ -127,7 +144,7 @@ impl<'a> LedgerBatch<'a> {
             fence: 0,
             deferred_until: None,
         };
-        jobs.push(Job { delivery, lease_ends: self.lease_ends, permit });
+        jobs.push(Job { delivery, starts_at, lease_ends: self.lease_ends, permit });
         (true, None)
     }
 }

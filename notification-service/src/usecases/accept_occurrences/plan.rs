@@ -77,6 +77,8 @@ impl AcceptOccurrences {
                     planned_deliveries::ended(&dispatch)
                 }
                 Superseded::Wanted => {
+                    // One that was released ahead meets the quiet hours of its due time.
+                    let now = now.max(dispatch.send.due_at);
                     let deferred_until =
                         planned_deliveries::apply_preferences(&mut dispatch, preferences, now);
                     planned_deliveries::plan(
