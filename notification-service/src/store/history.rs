@@ -149,7 +149,8 @@ macro_rules! history_row {
 
 pub(super) use {deliveries, history_row};
 
-/// Returns up to `limit` deliveries of a user that match the filter, older than `before`.
+/// Returns up to `limit` deliveries of a user that match the filter, older than `before`. One that
+/// was released ahead of its due time is returned from then on.
 ///
 /// A cursor is an id, and ids grow with the time at which rows are written: new rows come above
 /// every cursor.
@@ -173,6 +174,7 @@ pub async fn of_user(
         "scope as materialized (
              select delivery.*, 0::bigint as xid from deliveries as delivery
              where user_id = $1 and id < $2 and id >= $3 and ($4::text is null or state = $4) and ($5::text is null or channel = $5)
+               and coalesce((select due_at from dispatches as own where own.occurrence_id = delivery.occurrence_id limit 1) <= now(), true)
              order by id desc limit $6
          )",
         "where ($7::text is null or p.item_id = $7)

@@ -40,6 +40,13 @@ async fn holds_deliveries_until_their_due_time() {
     let service = TestService::start().await;
     service.register_device("ada", "token-1").await;
     let due = publish_held(&service, &[Channel::Push, Channel::Email]).await;
+    let shown = wait_until(LIMIT, async || {
+        let history = service.user("ada").get("/notifications?limit=1").await.expect(200).body;
+        let newest = &history["notifications"][0]["occurrenceId"];
+        (*newest == json!(due.send.occurrence_id)).then(Utc::now)
+    })
+    .await;
+    assert!(shown >= due.send.due_at, "the history shows it when it is due");
     service.wait_for_state(&due, Channel::Push, "sent").await;
     service.wait_for_state(&due, Channel::Email, "sent").await;
     let id = due.send.occurrence_id.to_string();

@@ -25,6 +25,11 @@ pub(crate) struct Options {
     #[arg(long, value_name = "SECONDS")]
     pub(crate) seconds: Option<u64>,
 
+    /// Reminders due in a second of the lateness row
+    #[arg(long, default_value_t = 1_000, value_name = "PER SECOND")]
+    #[arg(value_parser = clap::value_parser!(u32).range(10..=1_000))]
+    pub(crate) rate: u32,
+
     /// Use small numbers, to check that the benchmark works
     #[arg(long)]
     pub(crate) quick: bool,
@@ -60,7 +65,7 @@ pub(crate) enum RowId {
     Burst,
     /// The same with 50 ms of latency at the provider
     Latency,
-    /// Reminders due at an even rate of 1,000 per second
+    /// Reminders due at an even rate
     Lateness,
     /// Memory, idle and at its peak
     Memory,

@@ -339,15 +339,20 @@ impl Statements {
             // $1, $2: as above, $3: the user. Of a pack of several users, the events of this user
             // are removed.
             erase_dead_letters: format!(
-                "with seen as materialized (
-                    select msg_id,
+                "with read as materialized (
+                    select msg_id, message,
                         coalesce($3 in (headers ->> 'userId', message ->> 'userId',
-                            message #>> '{{MessageAttributes,userId,Value}}'), false) as is_removed,
+                            message #>> '{{MessageAttributes,userId,Value}}'), false) as is_named,
                         coalesce(message -> 'events' @>
                             jsonb_build_array(jsonb_build_object('userId', $3::text)), false)
                             and jsonb_typeof(message -> 'events') = 'array' as is_cut
                     from {dead_letters}
                     where msg_id > $1 order by msg_id limit $2
+                ), seen as materialized (
+                    select msg_id, is_cut, is_named or case when is_cut then not exists (
+                        select from jsonb_array_elements(message -> 'events') as event
+                        where event ->> 'userId' is distinct from $3) else false end as is_removed
+                    from read
                 ), gone as (
                     delete from {dead_letters}
                     where msg_id = any(array(select msg_id from seen where is_removed))

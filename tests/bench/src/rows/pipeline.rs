@@ -44,7 +44,7 @@ pub(crate) async fn measure(
     reminders::register_devices(&services).await?;
     let plan = Plan {
         count: WARM_UP.min(options.count()),
-        per_ms: None,
+        per_second: None,
         latency_ms: 0,
         created_per_second: CAUTIOUS_PER_SECOND,
     };
@@ -63,8 +63,10 @@ pub(crate) async fn measure(
     }
     if options.wants(RowId::Lateness) {
         let seconds = u32::try_from(options.seconds(20))?;
-        let plan = Plan { count: 1_000 * seconds, per_ms: Some(1), ..plan };
-        rows.push(lateness(&run::run(&suite, &services, plan, "lateness").await?, seconds));
+        let rate = options.rate;
+        let plan = Plan { count: rate * seconds, per_second: Some(rate), ..plan };
+        let run = run::run(&suite, &services, plan, "lateness").await?;
+        rows.push(lateness(&run, rate, seconds));
     }
     if let Some(idle) = idle {
         rows.push(memory(idle, measure_memory(&services)?));
@@ -208,9 +210,9 @@ fn burst(runs: &[Run], latency_ms: u64) -> Row {
     row
 }
 
-fn lateness(run: &Run, seconds: u32) -> Row {
-    let row =
-        Row::new("lateness", format!("lateness at a steady 1,000 reminders/s for {seconds} s"));
+fn lateness(run: &Run, rate: u32, seconds: u32) -> Row {
+    let title = format!("lateness at a steady {} reminders/s for {seconds} s", number(rate.into()));
+    let row = Row::new("lateness", title);
     let Some(spread) = run.arrivals.lateness_ms else { return row };
     row.figure(Figure::new("p50Ms", "p50", spread.p50, "ms").compared_with(
         "−60 s … never",

@@ -30,8 +30,8 @@ const RECORD_PAUSE: Duration = Duration::from_millis(5);
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Plan {
     pub(crate) count: u32,
-    /// Reminders that are due in each millisecond; `None`: all are due at one instant.
-    pub(crate) per_ms: Option<u32>,
+    /// Reminders that are due in each second, evenly; `None`: all are due at one instant.
+    pub(crate) per_second: Option<u32>,
     /// Latency of the provider.
     pub(crate) latency_ms: u64,
     /// Expected rate at which reminders are created and reach event-service.
@@ -71,12 +71,14 @@ pub(crate) async fn run(
     plan: Plan,
     name: &str,
 ) -> anyhow::Result<Run> {
-    let Plan { count, per_ms, latency_ms, created_per_second } = plan;
+    let Plan { count, per_second, latency_ms, created_per_second } = plan;
     suite.testbed.provider.reset(latency_ms).await?;
     let lead_ms = (f64::from(count) / created_per_second * 1_400.0) as u64 + 3_000;
     let first_ms = reminders::now_ms() + lead_ms;
-    let due_ms =
-        move |number: u32| first_ms + per_ms.map_or(0, |per_ms| u64::from(number / per_ms));
+    let after_ms = move |number: u32| {
+        per_second.map_or(0, |per_second| u64::from(number) * 1_000 / u64::from(per_second))
+    };
+    let due_ms = move |number: u32| first_ms + after_ms(number);
     let last_ms = due_ms(count.saturating_sub(1));
 
     let begun = Instant::now();
