@@ -7,7 +7,7 @@ use super::{
     Problem,
     component::Component,
     property::Property,
-    recurring::{Clock, Dates, MAX_LISTED_DATES, ONLY_START, rules},
+    recurring::{Clock, Dates, MAX_LISTED_DATES, ONLY_START, local_time, rules},
     rule::RuleText,
     shown,
     times::Stamp,
@@ -71,7 +71,7 @@ fn instants(
     let (first, others) = instances.split_first()?;
     let instants = others.iter().map(|local| {
         let at = zones.can_convert_by(definition).then(|| definition.instant(*local)).flatten()?;
-        Some(at.format("%Y-%m-%dT%H:%M:%SZ").to_string())
+        Some(local_time(at.naive_utc()))
     });
     if *first == start { instants.collect() } else { None }
 }

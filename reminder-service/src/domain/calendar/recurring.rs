@@ -12,6 +12,7 @@ use super::{
     property::Property,
     rule::RuleText,
     times::{Moment, Shift, Stamp},
+    x_properties,
     zones::EntryZones,
 };
 
@@ -60,7 +61,9 @@ pub(super) fn read(
         Some(first) => series.united(first, rules(component).skip(1), &mut rdates)?,
     };
     let begins = start.checked_sub_signed(clock.shift.time).unwrap_or(start).time();
+    // A file that this service wrote names each time as it is.
     let has_midnights = rule.may_yield_midnight(begins)
+        || component.one(x_properties::DATE).is_some()
         || rdates.texts.iter().any(|date| date.ends_with("T00:00:00"));
     let clock = Clock { has_midnights, ..clock };
     let mut exdates = Dates::read("EXDATE", component, clock, zones, left_out)?;

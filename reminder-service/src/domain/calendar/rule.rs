@@ -228,7 +228,7 @@ fn last_day(until: &str, clock: Clock) -> Option<String> {
 
 /// `UNTIL` of a series whose reminder is due later than its start.
 pub(super) fn later(until: &str, shift: Shift) -> Option<String> {
-    let until = Moment { stamp: Stamp::parse(until)?, zone: None };
+    let until = Moment::floating(Stamp::parse(until)?);
     Some(match until.later(shift)?.stamp {
         Stamp::Day(day) => day.format("%Y%m%d").to_string(),
         Stamp::Local(local) => local.format("%Y%m%dT%H%M%S").to_string(),

@@ -81,9 +81,16 @@ pub(super) struct Shift {
 pub(super) struct Moment {
     pub(super) stamp: Stamp,
     pub(super) zone: Option<Zone>,
+    /// Local time in a zone that the file defines, of an instant.
+    written: Option<NaiveDateTime>,
 }
 
 impl Moment {
+    /// Creates the moment of a stamp that names no zone.
+    pub(super) const fn floating(stamp: Stamp) -> Self {
+        Self { stamp, zone: None, written: None }
+    }
+
     /// Reads a property with one value.
     pub(super) fn read(property: &Property, zones: &EntryZones<'_>) -> Result<Self, Problem> {
         Self::of(&property.value, property, &zone_of(property, zones), zones)
@@ -103,9 +110,14 @@ impl Moment {
     /// The whole day of a midnight, if no instance of a series is at midnight: Outlook names an
     /// instance of another time by the midnight of its day.
     pub(super) fn on_day(self, clock: Clock) -> Self {
-        match self.stamp {
-            Stamp::Local(local) if local.time() == NaiveTime::MIN && !clock.has_midnights => {
-                Self { stamp: Stamp::Day(local.date()), ..self }
+        let written = match self.stamp {
+            Stamp::Local(local) => Some(local),
+            Stamp::Utc(_) => self.written,
+            Stamp::Day(_) => None,
+        };
+        match written.filter(|local| local.time() == NaiveTime::MIN) {
+            Some(midnight) if !clock.has_midnights => {
+                Self { stamp: Stamp::Day(midnight.date()), ..self }
             }
             _ => self,
         }
@@ -160,7 +172,9 @@ impl Moment {
             stamp => stamp,
         };
         match (zone, stamp) {
-            (Ok(Some(Named::Known(zone))), _) => Ok(Self { stamp, zone: Some(*zone) }),
+            (Ok(Some(Named::Known(zone))), _) => {
+                Ok(Self { stamp, zone: Some(*zone), written: None })
+            }
             (Ok(Some(Named::Defined(definition))), Stamp::Local(local)) => {
                 let too_much = || {
                     let reason = format!(
@@ -170,13 +184,14 @@ impl Moment {
                 };
                 let is_possible = zones.can_convert_by(definition);
                 let at = is_possible.then(|| definition.instant(local)).flatten();
-                Ok(Self { stamp: Stamp::Utc(at.ok_or_else(too_much)?), zone: None })
+                let stamp = Stamp::Utc(at.ok_or_else(too_much)?);
+                Ok(Self { stamp, zone: None, written: Some(local) })
             }
             (Err(unknown), Stamp::Day(_) | Stamp::Local(_)) => {
                 let reason = format!("{name} is in an unknown time zone: {}", shown(unknown));
                 Err(Problem::new(property.line, reason))
             }
-            _ => Ok(Self { stamp, zone: None }),
+            _ => Ok(Self::floating(stamp)),
         }
     }
 

@@ -17,7 +17,7 @@ pub(super) const NO_TITLE: &str = "X-REMINDER-NO-TITLE";
 
 /// Marks a reminder that follows the zone of its user.
 const FLOATING: &str = "X-REMINDER-FLOATING";
-const DATE: &str = "X-REMINDER-DATE";
+pub(super) const DATE: &str = "X-REMINDER-DATE";
 const GAP: &str = "X-REMINDER-GAP";
 const FOLD: &str = "X-REMINDER-FOLD";
 const CHANNELS: &str = "X-REMINDER-CHANNELS";

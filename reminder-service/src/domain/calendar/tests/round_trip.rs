@@ -107,6 +107,14 @@ END:VCALENDAR
     assert_eq!(event, expected.replace('\n', "\r\n"));
 }
 
+/// In files of other programs it would name the day.
+#[test]
+fn keeps_exclusion_of_midnight_that_excludes_nothing() {
+    let recurrence = every("FREQ=DAILY", &["2026-05-03T00:00:00"]);
+    let reminder = Exported { recurrence, ..exported() };
+    assert_eq!(read_back(std::slice::from_ref(&reminder)), [expected(&reminder)]);
+}
+
 #[test]
 fn writes_no_zone_for_utc() {
     let recurrence = every("FREQ=DAILY", &["2026-05-03T08:00:00"]);
