@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use chrono::{NaiveDateTime, SecondsFormat};
+use chrono::{Datelike, NaiveDateTime, SecondsFormat};
 use contract::{FoldPolicy, GapPolicy, Recurrence};
 use time_zone::{Instants, Zone};
 
@@ -240,13 +240,15 @@ pub(super) fn listed_date(moment: Moment, clock: Clock) -> Option<String> {
         Stamp::Local(local) if moment.zone.is_none_or(|zone| zone == clock.zone) => {
             Some(local_time(local))
         }
-        Stamp::Local(_) | Stamp::Utc(_) => moment.instant(clock.zone).map(|at| {
+        Stamp::Local(_) | Stamp::Utc(_) => {
+            let at = moment.instant(clock.zone)?;
             let local = clock.zone.wall_clock(at);
-            match clock.zone.instants(local) {
+            let is_in_range = (1..=9999).contains(&local.year());
+            is_in_range.then(|| match clock.zone.instants(local) {
                 Some(Instants::Fold { .. }) => at.to_rfc3339_opts(SecondsFormat::Secs, true),
                 _ => local_time(local),
-            }
-        }),
+            })
+        }
     }
 }
 

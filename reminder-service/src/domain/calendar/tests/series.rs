@@ -319,6 +319,16 @@ fn replaces_instance_that_is_named_by_its_day_in_defined_zone() {
 }
 
 #[test]
+fn leaves_out_exclusion_after_year_9999_in_its_zone() {
+    let entry = only(&components(&[&[
+        "DTSTART;TZID=Europe/Berlin:20960508T090000",
+        "RRULE:FREQ=WEEKLY",
+        "EXDATE:99991231T235959Z",
+    ]]));
+    assert!(entry.recurrence.expect("a rule").exdates.is_empty());
+}
+
+#[test]
 fn splits_dates_beside_a_rule() {
     let text = components(&[
         &[
