@@ -2,6 +2,7 @@ mod alarms;
 mod definition_limits;
 mod definitions;
 mod exports;
+mod named_days;
 mod products;
 mod properties;
 mod report_cases;
